@@ -9,12 +9,12 @@ use reqwest::Client;
 use rustix::process::Pid;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgRow};
-use tokio::sync::OnceCell;
 
 use super::{
     Dial, Reply, TestUser,
-    cluster::{self, Cluster, Database},
-    process::{Server, ires_chat},
+    cluster,
+    database::Database,
+    process::Server,
     token,
 };
 
@@ -34,23 +34,22 @@ impl TestApp {
 
     /// A server with further settings, which win over the shared ones.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
-        let cluster = cluster::shared().await;
-        let database = cluster.create_database(Some(template(cluster).await)).await;
-        Self::on(database, settings)
+        Self::on(Database::migrated().await, settings)
     }
 
     /// A server on a cluster that this test alone uses (and may stop, kill or freeze).
-    pub async fn on_cluster(cluster: &Cluster, settings: &[(&str, &str)]) -> Self {
-        Self::on(cluster.create_database(None).await, settings)
+    pub async fn on_cluster(cluster: &cluster::Server, settings: &[(&str, &str)]) -> Self {
+        Self::on(Database::on(cluster).await, settings)
     }
 
-    fn on(database: Database, settings: &[(&str, &str)]) -> Self {
+    /// A server on this database.
+    pub fn on(database: Database, settings: &[(&str, &str)]) -> Self {
         let shared = [
             ("DATABASE_URL", database.url()),
             ("JWT_SECRET", token::SECRET),
             ("HOST", "127.0.0.1"),
             ("PORT", "0"),
-            ("RUST_LOG", "debug"),
+            ("RUST_LOG", "info,ires_chat=debug"),
             // No test waits for the grace of a reload, unless it is about it.
             ("CHAT_PRESENCE_GRACE", "100ms"),
         ];
@@ -187,17 +186,4 @@ impl Drop for TestApp {
             logs.lines().skip(skipped).for_each(|line| eprintln!("{line}"));
         }
     }
-}
-
-/// The name of a database that has been migrated by the program itself, once for all tests.
-async fn template(cluster: &Cluster) -> &'static str {
-    static TEMPLATE: OnceCell<String> = OnceCell::const_new();
-    TEMPLATE
-        .get_or_init(async || {
-            let database = cluster.create_database(None).await;
-            let migrated = ires_chat(&["migrate", "run"], &[("DATABASE_URL", database.url())]);
-            assert_eq!(migrated.code, Some(0), "`migrate run` failed: {}", migrated.stderr);
-            database.keep()
-        })
-        .await
 }

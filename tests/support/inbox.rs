@@ -26,6 +26,8 @@ pub struct Heard {
     pub events: Vec<Received>,
     pub acks: HashMap<u64, Vec<Value>>,
     pub pings: usize,
+    /// A test plays a dead client: pings get no answer.
+    pub mute: bool,
     /// `Some` once the server has ended the namespace or the connection.
     pub ended: Option<String>,
 }
@@ -58,7 +60,7 @@ impl Inbox {
             Some(b'1') => self.end("engine closed"),
             Some(b'2') => {
                 self.put(|heard| heard.pings += 1);
-                return Some(format!("3{}", &packet[1..]));
+                return (!self.lock().mute).then(|| format!("3{}", &packet[1..]));
             }
             Some(b'4') => self.take_in_message(&packet[1..]),
             _ => {}

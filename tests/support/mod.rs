@@ -5,6 +5,7 @@
 
 mod app;
 pub mod cluster;
+mod database;
 mod dial;
 mod inbox;
 pub mod json;
@@ -19,6 +20,7 @@ mod wait;
 mod websocket;
 
 pub use app::TestApp;
+pub use database::Database;
 pub use dial::{Dial, Refusal};
 pub use json::{code, has_uuid, ids};
 pub use load::{Load, Tally};

@@ -242,6 +242,16 @@ impl TestSocket {
         self.inbox.lock().ended.is_none()
     }
 
+    /// From now on this socket seems dead to the server's heartbeat.
+    pub fn stop_answering_pings(&self) {
+        self.inbox.lock().mute = true;
+    }
+
+    /// The data of all events so far.
+    pub fn everything(&self) -> Vec<Value> {
+        self.inbox.lock().events.iter().map(|event| event.data.clone()).collect()
+    }
+
     pub async fn pinged(&self) {
         self.inbox.wait("a ping", |heard| (heard.pings > 0).then_some(())).await;
     }
