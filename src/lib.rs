@@ -1,1 +1,3 @@
 //! ires-chat.
+
+pub mod embedded;
