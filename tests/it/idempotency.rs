@@ -93,10 +93,8 @@ async fn p2_two_contents_with_one_id_at_once_are_one_message_and_mismatches() {
     let (alice, bob, room) = den(&app).await;
     let (one, two) = (alice.connect().await, alice.connect().await);
 
-    let (a, b) = tokio::join!(
-        one.emit("chat:message", &tagged(&room, "m1", "this")),
-        two.emit("chat:message", &tagged(&room, "m1", "that")),
-    );
+    let (this, that) = (tagged(&room, "m1", "this"), tagged(&room, "m1", "that"));
+    let (a, b) = tokio::join!(one.emit("chat:message", &this), two.emit("chat:message", &that));
 
     assert_ne!(a["ok"], b["ok"], "{a} {b}");
     let refused = if a["ok"] == true { &b } else { &a };

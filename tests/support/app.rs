@@ -14,7 +14,7 @@ use super::{
     Dial, Reply, TestUser,
     cluster,
     database::Database,
-    process::Server,
+    process::{Server, UNSET},
     token,
 };
 
@@ -56,7 +56,7 @@ impl TestApp {
         let environment: Vec<_> = shared
             .into_iter()
             .filter(|(key, _)| settings.iter().all(|(other, _)| other != key))
-            .chain(settings.iter().copied())
+            .chain(settings.iter().copied().filter(|(_, value)| *value != UNSET))
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect();
         let logs = Arc::default();

@@ -10,7 +10,7 @@ use super::{
     TestSocket, code,
     inbox::{Heard, Inbox},
     polling,
-    websocket::{self, Outgoing},
+    websocket,
 };
 
 /// A connection that was not made.

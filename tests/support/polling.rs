@@ -66,11 +66,16 @@ pub fn post(
             let body = match sent {
                 Outgoing::Text(text) => text,
                 Outgoing::Close => "1".to_owned(),
-                Outgoing::Binary(_) => panic!("binary packets are for websockets here"),
+                Outgoing::Binary(_) | Outgoing::Fragments(..) => panic!("this is for websockets"),
             };
             _ = http.post(&url).header("content-type", "text/plain;charset=UTF-8").body(body).send().await;
         }
     })
+}
+
+/// The status of one body, posted by hand.
+pub async fn post_status(http: &Client, url: &str, body: String) -> u16 {
+    http.post(url).body(body).send().await.map_or(400, |reply| reply.status().as_u16())
 }
 
 /// The status of one poll.

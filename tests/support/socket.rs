@@ -88,6 +88,11 @@ impl TestSocket {
         _ = self.outgoing.send(Outgoing::Binary(bytes.to_owned()));
     }
 
+    /// A message in so many frames of one byte that never ends.
+    pub fn send_fragments(&self, begin: &str, count: usize) {
+        _ = self.outgoing.send(Outgoing::Fragments(begin.to_owned(), count));
+    }
+
     pub fn emit_no_ack(&self, event: &str, payload: &Value) {
         self.send_raw(&format!("42{}{}", self.prefix(), json!([event, payload])));
     }
@@ -285,6 +290,11 @@ impl TestSocket {
     /// Gives the code of the failure that this event is answered with.
     pub async fn code_of(&self, event: &str, payload: &Value) -> String {
         code(&self.emit_err(event, payload).await).to_owned()
+    }
+
+    /// Posts a body to the polling session by hand.
+    pub async fn post_status(&self, http: &reqwest::Client, body: String) -> u16 {
+        polling::post_status(http, self.session_url.as_ref().unwrap(), body).await
     }
 
     /// Asks the polling session once more by hand, for instance after it was ended.

@@ -10,6 +10,10 @@ use tokio_tungstenite::{
         Error, Message,
         client::IntoClientRequest,
         http::{HeaderName, HeaderValue},
+        protocol::frame::{
+            Frame,
+            coding::{Data, OpCode},
+        },
     },
 };
 
@@ -19,6 +23,8 @@ use super::{Refusal, inbox::Inbox};
 pub enum Outgoing {
     Text(String),
     Binary(Vec<u8>),
+    /// A text message that begins with the text and goes on, a byte a frame, without ever ending.
+    Fragments(String, usize),
     Close,
 }
 
@@ -60,12 +66,25 @@ pub fn carry(
                 sent = outgoing.recv() => match sent {
                     Some(Outgoing::Text(text)) => _ = stream.send(Message::text(text)).await,
                     Some(Outgoing::Binary(bytes)) => _ = stream.send(Message::binary(bytes)).await,
+                    Some(Outgoing::Fragments(text, count)) => send_fragments(&mut stream, &text, count).await,
                     Some(Outgoing::Close) => _ = stream.close(None).await,
                     None => break,
                 },
             }
         }
     })
+}
+
+async fn send_fragments(stream: &mut Stream, text: &str, count: usize) {
+    let first = Frame::message(text.to_owned(), OpCode::Data(Data::Text), false);
+    _ = stream.feed(Message::Frame(first)).await;
+    for _ in 0..count {
+        let next = Frame::message("x", OpCode::Data(Data::Continue), false);
+        if stream.feed(Message::Frame(next)).await.is_err() {
+            return;
+        }
+    }
+    _ = stream.flush().await;
 }
 
 /// The first half of an upgrade: the probe and its answer.
