@@ -82,68 +82,38 @@ pub enum Error {
          or name the directory of its programs in CHAT_PG_BIN"
     )]
     NotInstalled,
-    #[error(
-        "{dir} (CHAT_PG_BIN) has no working `{program}`: name the directory that holds Postgres's programs"
-    )]
+    #[error("{dir} (CHAT_PG_BIN) has no working `{program}`: name the directory that holds Postgres's programs")]
     Incomplete { dir: PathBuf, program: &'static str },
-    #[error(
-        "Postgres {found} in {dir} is too old: install version {} or newer",
-        binaries::OLDEST
-    )]
+    #[error("Postgres {found} in {dir} is too old: install version {} or newer", binaries::OLDEST)]
     TooOld { dir: PathBuf, found: u32 },
     #[error(
         "{data} was made by Postgres {wanted}, but {dir} holds version {found}: install Postgres {wanted} beside it, \
          or move the data away to begin anew"
     )]
-    OtherVersion {
-        data: PathBuf,
-        wanted: u32,
-        dir: PathBuf,
-        found: u32,
-    },
+    OtherVersion { data: PathBuf, wanted: u32, dir: PathBuf, found: u32 },
     #[error("{dir} is in use by {}: stop that one, or take another directory", owner(*.pid))]
     Locked { dir: PathBuf, pid: Option<u32> },
     #[error("{path} is not a Postgres cluster: move it away")]
     NotACluster { path: PathBuf },
     #[error("{path} belongs to user {owner}: run as that user, or give it to yourself with chown")]
     NotYours { path: PathBuf, owner: u32 },
-    #[error(
-        "{path} belongs to root, and Postgres does not run as root: `chown -R` it to an unprivileged user"
-    )]
+    #[error("{path} belongs to root, and Postgres does not run as root: `chown -R` it to an unprivileged user")]
     BelongsToRoot { path: PathBuf },
-    #[error(
-        "Postgres does not run as root, and there is neither a user `postgres` nor `nobody`: add one"
-    )]
+    #[error("Postgres does not run as root, and there is neither a user `postgres` nor `nobody`: add one")]
     NoAccount,
     #[error("{path} is open to other users, so the database's socket cannot be there: remove it")]
     Exposed { path: PathBuf },
     #[error("`{program}` failed, saying {said:?} (all of it is in {log})")]
-    Failed {
-        program: &'static str,
-        said: String,
-        log: PathBuf,
-    },
+    Failed { program: &'static str, said: String, log: PathBuf },
     #[error("Postgres{} does not answer, saying {said:?}: look into {log}, or end that process", process(*.pid))]
-    Silent {
-        pid: Option<u32>,
-        said: String,
-        log: PathBuf,
-    },
+    Silent { pid: Option<u32>, said: String, log: PathBuf },
     #[error("cannot {doing} {path}: {reason}")]
-    Io {
-        doing: &'static str,
-        path: PathBuf,
-        reason: io::Error,
-    },
+    Io { doing: &'static str, path: PathBuf, reason: io::Error },
 }
 
 impl Error {
     fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |reason| Self::Io {
-            doing,
-            path: path.to_owned(),
-            reason,
-        }
+        move |reason| Self::Io { doing, path: path.to_owned(), reason }
     }
 }
 
@@ -155,8 +125,7 @@ fn owner(pid: Option<u32>) -> String {
 }
 
 fn process(pid: Option<u32>) -> String {
-    pid.map(|pid| format!(" (process {pid})"))
-        .unwrap_or_default()
+    pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
 }
 
 impl Cluster {
@@ -172,13 +141,7 @@ impl Cluster {
         let lock = take_lock(&place.home)?;
         let binaries = binaries::find(options.pg_bin.as_deref(), place.version()?, &place.data)?;
         place.make_socket_dir()?;
-        let cluster = Self {
-            place,
-            binaries,
-            settings: options.settings.clone(),
-            child: Mutex::new(None),
-            _lock: lock,
-        };
+        let cluster = Self { place, binaries, settings: options.settings.clone(), child: Mutex::new(None), _lock: lock };
         if !cluster.place.data.exists() {
             cluster.make()?;
         }
@@ -204,15 +167,9 @@ impl Cluster {
     /// A line to paste into a shell: an SQL prompt on the chat's database.
     #[must_use]
     pub fn psql(&self) -> String {
-        let program = if binaries::is_in_path("psql") {
-            "psql".into()
-        } else {
-            self.binaries.program("psql").to_string_lossy().into_owned()
-        };
+        let program = if binaries::is_in_path("psql") { "psql".into() } else { self.binaries.program("psql").to_string_lossy().into_owned() };
         let socket = self.place.socket.to_string_lossy();
-        [&program, "-h", &*socket, "-p", "5432", "-U", NAME, NAME]
-            .map(shell_quoted)
-            .join(" ")
+        [&program, "-h", &*socket, "-p", "5432", "-U", NAME, NAME].map(shell_quoted).join(" ")
     }
 
     /// Where the data is.
@@ -270,9 +227,7 @@ impl Cluster {
             return result;
         }
         if let Some(mut child) = self.child().take() {
-            child
-                .wait()
-                .map_err(Error::io("wait for", &self.place.data))?;
+            child.wait().map_err(Error::io("wait for", &self.place.data))?;
         }
         Ok(())
     }
@@ -319,11 +274,7 @@ impl Cluster {
             if self.postmaster_pid().is_none() {
                 let said = said_since(&log, log_begin);
                 let passes = taken_over || is_held(&said) && begin.elapsed() < RELEASE_LIMIT;
-                return if passes {
-                    Ok(false)
-                } else {
-                    Err(self.failed("postgres", said))
-                };
+                return if passes { Ok(false) } else { Err(self.failed("postgres", said)) };
             }
             thread::sleep(ASK_EVERY);
         }
@@ -345,9 +296,7 @@ impl Cluster {
         }
         fs::rename(&fresh, &self.place.data).map_err(Error::io("rename", &fresh))?;
         // A power cut must not undo the renaming once messages have been acknowledged.
-        File::open(&self.place.home)
-            .and_then(|home| home.sync_all())
-            .map_err(Error::io("write", &self.place.home))
+        File::open(&self.place.home).and_then(|home| home.sync_all()).map_err(Error::io("write", &self.place.home))
     }
 
     fn initdb(&self, dir: &Path, locale: &str) -> Result<(), Error> {
@@ -355,21 +304,12 @@ impl Cluster {
             place::make_private_dir(dir, self.place.account)?;
         }
         let mut command = self.command("initdb");
-        command.arg("-D").arg(dir).args([
-            "-U",
-            NAME,
-            "--auth=trust",
-            "-E",
-            "UTF8",
-            "--data-checksums",
-        ]);
+        command.arg("-D").arg(dir).args(["-U", NAME, "--auth=trust", "-E", "UTF8", "--data-checksums"]);
         self.run("initdb", command.arg(format!("--locale={locale}")))
     }
 
     fn make_database(&self) -> Result<(), Error> {
-        let found = self.ask(&format!(
-            "SELECT count(*) FROM pg_database WHERE datname = '{NAME}'"
-        ))?;
+        let found = self.ask(&format!("SELECT count(*) FROM pg_database WHERE datname = '{NAME}'"))?;
         if found == "0" {
             self.ask(&format!("CREATE DATABASE {NAME}"))?;
         }
@@ -384,9 +324,7 @@ impl Cluster {
             .env("PGCONNECT_TIMEOUT", "3")
             .arg("-h")
             .arg(&self.place.socket)
-            .args([
-                "-p", "5432", "-U", NAME, "-d", "postgres", "-X", "-A", "-t", "-c", sql,
-            ])
+            .args(["-p", "5432", "-U", NAME, "-d", "postgres", "-X", "-A", "-t", "-c", sql])
             .output()
             .map_err(Error::io("run", &program))?;
         if output.status.success() {
@@ -409,23 +347,16 @@ impl Cluster {
             ("full_page_writes", "on"),
             ("synchronous_commit", "on"),
         ];
-        let theirs = self
-            .settings
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()));
+        let theirs = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let data = self.place.data.to_string_lossy().into_owned();
         let settings = ours.into_iter().chain(theirs);
-        ["-D".to_owned(), data]
-            .into_iter()
-            .chain(settings.flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]))
-            .collect()
+        ["-D".to_owned(), data].into_iter().chain(settings.flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")])).collect()
     }
 
     /// Whether the running server was started with our settings; Postgres writes its command line down.
     fn runs_as_we_would_start_it(&self) -> bool {
         let ours = format!("\"{}\"", self.arguments().join("\" \""));
-        fs::read_to_string(self.place.data.join("postmaster.opts"))
-            .is_ok_and(|written| written.trim_end().ends_with(&ours))
+        fs::read_to_string(self.place.data.join("postmaster.opts")).is_ok_and(|written| written.trim_end().ends_with(&ours))
     }
 
     fn command(&self, program: &str) -> Command {
@@ -437,14 +368,8 @@ impl Cluster {
         let log = self.open_log()?;
         let begin = end_of(&log);
         let mut child = self.spawn(name, command, &log)?;
-        let status = child
-            .wait()
-            .map_err(Error::io("wait for", &self.binaries.program(name)))?;
-        if status.success() {
-            Ok(())
-        } else {
-            Err(self.failed(name, said_since(&log, begin)))
-        }
+        let status = child.wait().map_err(Error::io("wait for", &self.binaries.program(name)))?;
+        if status.success() { Ok(()) } else { Err(self.failed(name, said_since(&log, begin))) }
     }
 
     fn spawn(&self, name: &'static str, command: &mut Command, log: &File) -> Result<Child, Error> {
@@ -452,17 +377,11 @@ impl Cluster {
         let log_path = self.log_path();
         command.stdout(out.map_err(Error::io("write", &log_path))?);
         command.stderr(err.map_err(Error::io("write", &log_path))?);
-        command
-            .spawn()
-            .map_err(Error::io("run", &self.binaries.program(name)))
+        command.spawn().map_err(Error::io("run", &self.binaries.program(name)))
     }
 
     fn failed(&self, program: &'static str, said: String) -> Error {
-        Error::Failed {
-            program,
-            said,
-            log: self.log_path(),
-        }
+        Error::Failed { program, said, log: self.log_path() }
     }
 
     fn log_path(&self) -> PathBuf {
@@ -506,29 +425,17 @@ impl Drop for Cluster {
 /// Makes us the only owner of `home`. The system frees the lock when we end, however we end.
 fn take_lock(home: &Path) -> Result<File, Error> {
     let path = home.join("lock");
-    let open = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path);
+    let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
     let mut lock = open.map_err(Error::io("open", &path))?;
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            let pid = io::read_to_string(&lock)
-                .ok()
-                .and_then(|pid| pid.trim().parse().ok());
-            return Err(Error::Locked {
-                dir: home.to_owned(),
-                pid,
-            });
+            let pid = io::read_to_string(&lock).ok().and_then(|pid| pid.trim().parse().ok());
+            return Err(Error::Locked { dir: home.to_owned(), pid });
         }
         Err(TryLockError::Error(reason)) => return Err(Error::io("lock", &path)(reason)),
     }
-    lock.set_len(0)
-        .and_then(|()| writeln!(lock, "{}", std::process::id()))
-        .map_err(Error::io("write", &path))?;
+    lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(Error::io("write", &path))?;
     Ok(lock)
 }
 
@@ -537,9 +444,7 @@ fn is_server_of(pid: u32, data: &Path) -> bool {
     if cfg!(target_os = "linux") {
         // Empty for a zombie.
         let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        command
-            .split(|&byte| byte == 0)
-            .any(|argument| argument == data.as_os_str().as_bytes())
+        command.split(|&byte| byte == 0).any(|argument| argument == data.as_os_str().as_bytes())
     } else {
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
         pid.is_some_and(|pid| test_kill_process(pid).is_ok())
@@ -556,31 +461,15 @@ fn end_of(mut log: &File) -> u64 {
 }
 
 fn said_since(mut log: &File, begin: u64) -> String {
-    let read = log
-        .seek(SeekFrom::Start(begin))
-        .and_then(|_| io::read_to_string(log));
+    let read = log.seek(SeekFrom::Start(begin)).and_then(|_| io::read_to_string(log));
     main_line(&read.unwrap_or_default())
 }
 
 /// The line that gives the reason: the last error, else the last line.
 fn main_line(output: &str) -> String {
-    let lines = || {
-        output
-            .lines()
-            .rev()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-    };
-    let is_error = |line: &&str| {
-        ["FATAL: ", "PANIC: ", "error: "]
-            .iter()
-            .any(|word| line.contains(word))
-    };
-    lines()
-        .find(is_error)
-        .or_else(|| lines().next())
-        .unwrap_or_default()
-        .to_owned()
+    let lines = || output.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+    let is_error = |line: &&str| ["FATAL: ", "PANIC: ", "error: "].iter().any(|word| line.contains(word));
+    lines().find(is_error).or_else(|| lines().next()).unwrap_or_default().to_owned()
 }
 
 /// Percent-encodes all that could mean something in a URL. A slash means nothing in a query.
@@ -597,11 +486,7 @@ fn url_encoded(text: &str) -> String {
 
 fn shell_quoted(word: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte);
-    if !word.is_empty() && word.bytes().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
+    if !word.is_empty() && word.bytes().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 #[cfg(test)]
@@ -613,16 +498,9 @@ mod tests {
     #[test]
     fn an_encoded_url_is_read_back_by_sqlx() {
         let socket = "/a b/ü?&=+%#'\"/socket";
-        let url = format!(
-            "postgres://{NAME}@localhost:5432/{}?host={}",
-            url_encoded("ires chat"),
-            url_encoded(socket)
-        );
+        let url = format!("postgres://{NAME}@localhost:5432/{}?host={}", url_encoded("ires chat"), url_encoded(socket));
         let options: PgConnectOptions = url.parse().unwrap();
-        assert_eq!(
-            options.get_socket().map(PathBuf::as_path),
-            Some(Path::new(socket))
-        );
+        assert_eq!(options.get_socket().map(PathBuf::as_path), Some(Path::new(socket)));
         assert_eq!(options.get_database(), Some("ires chat"));
         assert_eq!(options.get_username(), NAME);
         assert_eq!(options.get_port(), 5432);
@@ -632,10 +510,7 @@ mod tests {
     fn a_shell_reads_a_quoted_word_as_it_was() {
         for word in ["plain-1.0/x", "", "two words", "it's", "$HOME `id` \"\\"] {
             let echo = format!("printf %s {}", shell_quoted(word));
-            let output = Command::new("/bin/sh")
-                .args(["-c", &echo])
-                .output()
-                .unwrap();
+            let output = Command::new("/bin/sh").args(["-c", &echo]).output().unwrap();
             assert_eq!(String::from_utf8(output.stdout).unwrap(), word);
         }
         assert_eq!(shell_quoted("/usr/bin/psql"), "/usr/bin/psql");
@@ -643,19 +518,13 @@ mod tests {
 
     #[test]
     fn the_reason_is_picked_out_of_the_output() {
-        assert_eq!(
-            main_line("starting\nFATAL:  no space\nHINT:  buy a disk\n"),
-            "FATAL:  no space"
-        );
+        assert_eq!(main_line("starting\nFATAL:  no space\nHINT:  buy a disk\n"), "FATAL:  no space");
         assert_eq!(main_line("pg_ctl: one\npg_ctl: two\n\n"), "pg_ctl: two");
         assert_eq!(main_line(""), "");
     }
 
     #[test]
     fn this_process_is_no_server() {
-        assert!(!is_server_of(
-            std::process::id(),
-            Path::new("/srv/chat/data")
-        ));
+        assert!(!is_server_of(std::process::id(), Path::new("/srv/chat/data")));
     }
 }

@@ -62,11 +62,8 @@ async fn a_user_name_is_taken_whatever_its_case() {
 async fn the_same_name_registered_twice_at_once_is_one_account() {
     let app = TestApp::start().await;
 
-    let replies = tokio::join!(
-        register(&app, "alice", "password one"),
-        register(&app, "alice", "password two"),
-        register(&app, "ALICE", "password three"),
-    );
+    let replies =
+        tokio::join!(register(&app, "alice", "password one"), register(&app, "alice", "password two"), register(&app, "ALICE", "password three"),);
 
     let mut statuses = [replies.0.status, replies.1.status, replies.2.status];
     statuses.sort_unstable();

@@ -65,12 +65,33 @@ fn wrong_fields(room: &str, foreign: &str) -> Vec<Case> {
         format!("{{{}}}", fields.join(","))
     };
     for (field, value) in [
-        ("content", "null"), ("content", "5"), ("content", "[]"), ("content", r#""""#), ("content", r#""  ""#),
-        ("content", r#""a\u0000b""#), ("content", r#""\ud800""#), ("roomId", "5"), ("roomId", "[]"), ("roomId", "{}"),
-        ("roomId", r#""a\u0000b""#), ("roomId", r#""\udfff""#), ("clientMsgId", "5"), ("clientMsgId", r#""\ud800""#),
-        ("clientMsgId", r#""\u0000""#), ("type", "5"), ("type", r#""\u0000""#), ("replyTo", "5"), ("mentions", r#""a""#),
-        ("mentions", "[5]"), ("mentions", r#"["\u0000"]"#), ("attachments", "{}"), ("attachments", "5"),
-        ("threadRootId", "5"), ("metadata", "5"), ("metadata", r#"{"a":"\u0000"}"#), ("metadata", r#"{"\u0000":1}"#),
+        ("content", "null"),
+        ("content", "5"),
+        ("content", "[]"),
+        ("content", r#""""#),
+        ("content", r#""  ""#),
+        ("content", r#""a\u0000b""#),
+        ("content", r#""\ud800""#),
+        ("roomId", "5"),
+        ("roomId", "[]"),
+        ("roomId", "{}"),
+        ("roomId", r#""a\u0000b""#),
+        ("roomId", r#""\udfff""#),
+        ("clientMsgId", "5"),
+        ("clientMsgId", r#""\ud800""#),
+        ("clientMsgId", r#""\u0000""#),
+        ("type", "5"),
+        ("type", r#""\u0000""#),
+        ("replyTo", "5"),
+        ("mentions", r#""a""#),
+        ("mentions", "[5]"),
+        ("mentions", r#"["\u0000"]"#),
+        ("attachments", "{}"),
+        ("attachments", "5"),
+        ("threadRootId", "5"),
+        ("metadata", "5"),
+        ("metadata", r#"{"a":"\u0000"}"#),
+        ("metadata", r#"{"\u0000":1}"#),
     ] {
         cases.push(case("chat:message", message(field, value), VALIDATION));
     }
@@ -78,12 +99,24 @@ fn wrong_fields(room: &str, foreign: &str) -> Vec<Case> {
     cases.push(case("chat:message", message("content", &format!("{:?}", "x".repeat(4001))), VALIDATION));
 
     for payload in [
-        "{}", r#"{"name":null}"#, r#"{"name":5}"#, r#"{"name":""}"#, r#"{"name":" "}"#, r#"{"name":"a\u0000"}"#,
-        r#"{"name":"\ud800"}"#, r#"{"name":"x","type":"cave"}"#, r#"{"name":"x","type":5}"#,
-        r#"{"name":"x","participants":"bob"}"#, r#"{"name":"x","participants":[5]}"#,
-        r#"{"name":"x","participants":[null]}"#, r#"{"name":"x","participants":["a\u0000"]}"#,
-        r#"{"name":"x","participants":["\ud800"]}"#, r#"{"name":"x","slug":5}"#, r#"{"name":"x","slug":"\u0000"}"#,
-        r#"{"name":"x","clientRoomId":5}"#, r#"{"name":"x","clientRoomId":""}"#,
+        "{}",
+        r#"{"name":null}"#,
+        r#"{"name":5}"#,
+        r#"{"name":""}"#,
+        r#"{"name":" "}"#,
+        r#"{"name":"a\u0000"}"#,
+        r#"{"name":"\ud800"}"#,
+        r#"{"name":"x","type":"cave"}"#,
+        r#"{"name":"x","type":5}"#,
+        r#"{"name":"x","participants":"bob"}"#,
+        r#"{"name":"x","participants":[5]}"#,
+        r#"{"name":"x","participants":[null]}"#,
+        r#"{"name":"x","participants":["a\u0000"]}"#,
+        r#"{"name":"x","participants":["\ud800"]}"#,
+        r#"{"name":"x","slug":5}"#,
+        r#"{"name":"x","slug":"\u0000"}"#,
+        r#"{"name":"x","clientRoomId":5}"#,
+        r#"{"name":"x","clientRoomId":""}"#,
     ] {
         cases.push(case("chat:room:create", payload, VALIDATION));
     }
@@ -187,8 +220,13 @@ async fn wrong_fields_of_auth_login_are_refused() {
     let app = TestApp::start().await;
     let token = crate::support::token::of("alice");
     for payload in [
-        json!({}), json!({ "token": null }), json!({ "token": 5 }), json!({ "token": [] }), json!({ "token": "a\u{0}" }),
-        json!({ "token": token, "userType": 5 }), json!({ "token": token, "userType": "\u{0}" }),
+        json!({}),
+        json!({ "token": null }),
+        json!({ "token": 5 }),
+        json!({ "token": [] }),
+        json!({ "token": "a\u{0}" }),
+        json!({ "token": token, "userType": 5 }),
+        json!({ "token": token, "userType": "\u{0}" }),
     ] {
         let socket = app.dial().open().await.unwrap();
         let refused = socket.code_of("auth:login", &payload).await;
@@ -201,7 +239,23 @@ async fn unknown_events_are_unknown_event_whatever_they_are_called() {
     let app = TestApp::start().await;
     let socket = app.user("alice").await.connect().await;
     let long = "x".repeat(2000);
-    for event in ["chat:nonsense", "__proto__", "constructor", "toString", "", " ", "message", "chat:message ", "CHAT:MESSAGE", "ü", &long, "chat:room:created", "status:online", "system:error", "a\u{0}b"] {
+    for event in [
+        "chat:nonsense",
+        "__proto__",
+        "constructor",
+        "toString",
+        "",
+        " ",
+        "message",
+        "chat:message ",
+        "CHAT:MESSAGE",
+        "ü",
+        &long,
+        "chat:room:created",
+        "status:online",
+        "system:error",
+        "a\u{0}b",
+    ] {
         let error = socket.emit_err(event, &json!({ "content": "x" })).await;
         assert_eq!(error["code"], "UNKNOWN_EVENT", "{event}: {error}");
     }

@@ -49,10 +49,14 @@ fn bad_tokens() -> Vec<(&'static str, String, &'static str)> {
         ("truncated signature", good[..good.len() - 4].to_owned(), INVALID),
         ("no signature", format!("{signed}."), INVALID),
         ("two parts", signed.to_owned(), INVALID),
-        ("tampered claims", {
-            let forged = token::unsigned(&header("HS256"), &json!({ "sub": "root", "exp": 9e9 }));
-            format!("{forged}.{signature}")
-        }, INVALID),
+        (
+            "tampered claims",
+            {
+                let forged = token::unsigned(&header("HS256"), &json!({ "sub": "root", "exp": 9e9 }));
+                format!("{forged}.{signature}")
+            },
+            INVALID,
+        ),
         ("tampered header", format!("{}.{body}.{signature}", "eyJhbGciOiJub25lIn0"), INVALID),
         ("none, but signed", token::sign(&header("none"), &claims(), token::SECRET), INVALID),
         ("HS384 with the right secret", token::sign(&header("HS384"), &claims(), token::SECRET), INVALID),

@@ -25,11 +25,7 @@ async fn joining_twice_at_once_is_one_membership_and_one_announcement() {
     let (watcher, one, two) = (alice.connect().await, bob.connect().await, bob.connect().await);
     let payload = json!(room);
 
-    let (a, b, c) = tokio::join!(
-        one.emit("chat:room:join", &payload),
-        two.emit("chat:room:join", &payload),
-        bob.join(&room),
-    );
+    let (a, b, c) = tokio::join!(one.emit("chat:room:join", &payload), two.emit("chat:room:join", &payload), bob.join(&room),);
 
     assert_eq!((&a["ok"], &b["ok"], &c["self"]), (&json!(true), &json!(true), &json!(true)));
     watcher.expect("chat:room:joined").await;

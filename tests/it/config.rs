@@ -67,15 +67,34 @@ fn a_well_known_secret_never_passes() {
 #[test]
 fn a_bad_value_stops_the_start_and_is_named() {
     for (name, value) in [
-        ("PORT", "seventy"), ("PORT", "70000"), ("PORT", "-1"), ("HOST", "nowhere at all"), ("FRONTEND_URL", "*"),
-        ("FRONTEND_URL", "localhost"), ("FRONTEND_URL", "https://a.example/path"), ("CHAT_PING_INTERVAL", "soon"),
-        ("CHAT_PING_TIMEOUT", "-5s"), ("CHAT_UPGRADE_TIMEOUT", "1 s"), ("CHAT_CONNECT_TIMEOUT", "x"),
-        ("CHAT_MAX_PAYLOAD", "lots"), ("CHAT_TRANSPORTS", "pigeons"), ("CHAT_NAMESPACES", "chat"),
-        ("CHAT_AUTH_MODE", "sometimes"), ("CHAT_AUTH_TIMEOUT", "x"), ("CHAT_TOKEN_GRACE", "x"),
-        ("CHAT_TOKEN_EXPIRING_NOTICE", "1w"), ("CHAT_PRESENCE_GRACE", "x"), ("CHAT_TYPING_TTL", ""),
-        ("CHAT_DEFAULT_ROOM", "a b"), ("CHAT_AUTO_CREATE_ROOMS", "perhaps"), ("CHAT_COMPAT_NEST_EXCEPTION", "2"),
-        ("CHAT_REGISTRATION", "sure"), ("CHAT_QUIET_ROOM_SIZE", "0"), ("CHAT_DATABASE_TIMEOUT", "x"),
-        ("CHAT_MIGRATE", "x"), ("LOG_FORMAT", "xml"),
+        ("PORT", "seventy"),
+        ("PORT", "70000"),
+        ("PORT", "-1"),
+        ("HOST", "nowhere at all"),
+        ("FRONTEND_URL", "*"),
+        ("FRONTEND_URL", "localhost"),
+        ("FRONTEND_URL", "https://a.example/path"),
+        ("CHAT_PING_INTERVAL", "soon"),
+        ("CHAT_PING_TIMEOUT", "-5s"),
+        ("CHAT_UPGRADE_TIMEOUT", "1 s"),
+        ("CHAT_CONNECT_TIMEOUT", "x"),
+        ("CHAT_MAX_PAYLOAD", "lots"),
+        ("CHAT_TRANSPORTS", "pigeons"),
+        ("CHAT_NAMESPACES", "chat"),
+        ("CHAT_AUTH_MODE", "sometimes"),
+        ("CHAT_AUTH_TIMEOUT", "x"),
+        ("CHAT_TOKEN_GRACE", "x"),
+        ("CHAT_TOKEN_EXPIRING_NOTICE", "1w"),
+        ("CHAT_PRESENCE_GRACE", "x"),
+        ("CHAT_TYPING_TTL", ""),
+        ("CHAT_DEFAULT_ROOM", "a b"),
+        ("CHAT_AUTO_CREATE_ROOMS", "perhaps"),
+        ("CHAT_COMPAT_NEST_EXCEPTION", "2"),
+        ("CHAT_REGISTRATION", "sure"),
+        ("CHAT_QUIET_ROOM_SIZE", "0"),
+        ("CHAT_DATABASE_TIMEOUT", "x"),
+        ("CHAT_MIGRATE", "x"),
+        ("LOG_FORMAT", "xml"),
     ] {
         assert_refused(&serve(&[(name, value)]), name);
     }
@@ -101,12 +120,8 @@ async fn secrets_may_come_from_files() {
     let (secret, url) = (dir.path().join("secret"), dir.path().join("url"));
     std::fs::write(&secret, format!("{SECRET}\n")).unwrap();
     std::fs::write(&url, database.url()).unwrap();
-    let settings = [
-        ("JWT_SECRET", UNSET),
-        ("DATABASE_URL", UNSET),
-        ("JWT_SECRET_FILE", secret.to_str().unwrap()),
-        ("DATABASE_URL_FILE", url.to_str().unwrap()),
-    ];
+    let settings =
+        [("JWT_SECRET", UNSET), ("DATABASE_URL", UNSET), ("JWT_SECRET_FILE", secret.to_str().unwrap()), ("DATABASE_URL_FILE", url.to_str().unwrap())];
 
     let app = TestApp::on(database, &settings);
 

@@ -19,11 +19,7 @@ async fn the_handshake_announces_the_seeds_ping_interval_ping_timeout_and_payloa
 
 #[tokio::test]
 async fn the_settings_change_what_the_handshake_announces() {
-    let settings = [
-        ("CHAT_PING_INTERVAL", "7s"),
-        ("CHAT_PING_TIMEOUT", "9500ms"),
-        ("CHAT_MAX_PAYLOAD", "200000"),
-    ];
+    let settings = [("CHAT_PING_INTERVAL", "7s"), ("CHAT_PING_TIMEOUT", "9500ms"), ("CHAT_MAX_PAYLOAD", "200000")];
     let app = TestApp::with(&settings).await;
 
     let handshake = app.user("alice").await.connect().await.handshake();

@@ -76,9 +76,19 @@ async fn every_route_asks_for_a_token() {
     let none = app.holder("", String::new());
     let room = "01890a5d-ac96-774b-bcce-b302099a8057";
     for path in [
-        "/users/me", "/users/alice", "/users?q=a", "/users/alice/presence", "/presence?userIds=a", "/auth/sessions",
-        "/rooms", "/rooms/general", &format!("/rooms/{room}"), "/rooms/general/members", "/rooms/general/messages",
-        "/rooms/general/presence", &format!("/messages/{room}"),
+        "/users/me",
+        "/users/alice",
+        "/users?q=a",
+        "/users/alice/presence",
+        "/presence?userIds=a",
+        "/auth/sessions",
+        "/rooms",
+        "/rooms/general",
+        &format!("/rooms/{room}"),
+        "/rooms/general/members",
+        "/rooms/general/messages",
+        "/rooms/general/presence",
+        &format!("/messages/{room}"),
     ] {
         let reply = Reply::of(app.http.get(format!("{}/api/v1{path}", app.base()))).await;
         assert_eq!(reply.refused(401), "AUTH_TOKEN_MISSING", "{path}");
@@ -88,8 +98,11 @@ async fn every_route_asks_for_a_token() {
         assert_eq!(reply.refused(401), "AUTH_TOKEN_MISSING", "{path}");
     }
     for (method, path) in [
-        (Method::PATCH, "/users/me"), (Method::PATCH, "/rooms/general"), (Method::DELETE, "/rooms/general"),
-        (Method::PUT, "/rooms/general/members/a"), (Method::DELETE, "/rooms/general/members/a"),
+        (Method::PATCH, "/users/me"),
+        (Method::PATCH, "/rooms/general"),
+        (Method::DELETE, "/rooms/general"),
+        (Method::PUT, "/rooms/general/members/a"),
+        (Method::DELETE, "/rooms/general/members/a"),
         (Method::DELETE, "/auth/sessions/a"),
     ] {
         let reply = Reply::of(none.request(method, path)).await;
@@ -163,8 +176,13 @@ async fn both_transports_refuse_alike() {
     let (room, square) = (alice.create_room("den").await, app.user("bob").await.create_public_room("sq").await);
     let socket = alice.connect().await;
     for (room, content) in [
-        (room.as_str(), json!("")), (&room, json!(5)), (&room, json!("a\u{0}")), (&room, json!("x".repeat(4001))),
-        (&square, json!("x")), ("nowhere", json!("x")), ("01890a5d-ac96-774b-bcce-b302099a8057", json!("x")),
+        (room.as_str(), json!("")),
+        (&room, json!(5)),
+        (&room, json!("a\u{0}")),
+        (&room, json!("x".repeat(4001))),
+        (&square, json!("x")),
+        ("nowhere", json!("x")),
+        ("01890a5d-ac96-774b-bcce-b302099a8057", json!("x")),
     ] {
         let over_rest = alice.post(&format!("/rooms/{room}/messages"), &json!({ "content": content })).await;
         let over_socket = socket.emit_err("chat:message", &json!({ "roomId": room, "content": content })).await;

@@ -145,11 +145,7 @@ async fn the_same_direct_room_made_by_both_at_once_is_one_room() {
     let with = |other: &str| json!({ "type": "direct", "participants": [other] });
     let (to_bob, to_alice) = (with("bob"), with("alice"));
 
-    let (one, two, three) = tokio::join!(
-        alice.post("/rooms", &to_bob),
-        bob.post("/rooms", &to_alice),
-        alice.post("/rooms", &to_bob),
-    );
+    let (one, two, three) = tokio::join!(alice.post("/rooms", &to_bob), bob.post("/rooms", &to_alice), alice.post("/rooms", &to_bob),);
 
     assert_eq!((&one.body["id"], &one.body["id"]), (&two.body["id"], &three.body["id"]));
     let mut statuses = [one.status, two.status, three.status];

@@ -81,9 +81,7 @@ async fn refresh_tokens_are_stored_hashed_only() {
     let alice = app.register("alice").await;
     let refresh_token = text(&alice.login["refreshToken"]);
 
-    let stored = format!(
-        "SELECT count(*) FROM refresh_tokens WHERE position('{refresh_token}' IN encode(hash, 'escape')) > 0"
-    );
+    let stored = format!("SELECT count(*) FROM refresh_tokens WHERE position('{refresh_token}' IN encode(hash, 'escape')) > 0");
 
     assert_eq!(app.number(&stored).await, 0);
     assert!(!app.logs().contains(refresh_token));

@@ -11,8 +11,7 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgRow};
 
 use super::{
-    Dial, Reply, TestUser,
-    cluster,
+    Dial, Reply, TestUser, cluster,
     database::Database,
     process::{Server, UNSET},
     token,

@@ -9,8 +9,7 @@ use tokio::sync::mpsc;
 use super::{
     TestSocket, code,
     inbox::{Heard, Inbox},
-    polling,
-    websocket,
+    polling, websocket,
 };
 
 /// A connection that was not made.
@@ -117,9 +116,7 @@ impl Dial {
     /// as `system:error` followed by the end of the connection.
     pub async fn refusal_code(&self) -> String {
         match self.open().await {
-            Err(Refusal::ConnectError(message)) => {
-                message.split(':').next().unwrap_or_default().to_owned()
-            }
+            Err(Refusal::ConnectError(message)) => message.split(':').next().unwrap_or_default().to_owned(),
             Err(refusal) => panic!("{refusal:?} instead of a code"),
             Ok(socket) => {
                 let error = socket.expect("system:error").await;

@@ -81,11 +81,7 @@ impl Inbox {
             "0" => self.put(|heard| heard.connected = Some(Ok(value))),
             "1" => self.end("disconnected by the server"),
             "2" => self.put(|heard| {
-                heard.events.push(Received {
-                    name: value[0].as_str().unwrap_or_default().to_owned(),
-                    data: value[1].clone(),
-                    taken: false,
-                });
+                heard.events.push(Received { name: value[0].as_str().unwrap_or_default().to_owned(), data: value[1].clone(), taken: false });
             }),
             "3" => self.put(|heard| {
                 heard.acks.entry(id.parse().unwrap_or_default()).or_default().push(value[0].clone());
@@ -104,11 +100,7 @@ impl Inbox {
     }
 
     /// Like [`Inbox::wait`], but lets the caller decide what it means that the time ran out.
-    pub async fn wait_within<T>(
-        &self,
-        limit: Duration,
-        mut look: impl FnMut(&mut Heard) -> Option<T>,
-    ) -> Option<T> {
+    pub async fn wait_within<T>(&self, limit: Duration, mut look: impl FnMut(&mut Heard) -> Option<T>) -> Option<T> {
         let found = async {
             loop {
                 let changed = self.changed.notified();

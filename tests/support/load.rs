@@ -99,11 +99,7 @@ async fn talk(user: TestUser, room: String, base: Arc<Mutex<String>>, tally: Arc
 }
 
 /// The live socket, or a new one as soon as the server lets one in.
-async fn connected<'a>(
-    socket: &'a mut Option<TestSocket>,
-    user: &TestUser,
-    base: &Mutex<String>,
-) -> &'a TestSocket {
+async fn connected<'a>(socket: &'a mut Option<TestSocket>, user: &TestUser, base: &Mutex<String>) -> &'a TestSocket {
     if socket.as_ref().is_none_or(|socket| !socket.is_live()) {
         *socket = None;
         while socket.is_none() {
@@ -144,12 +140,7 @@ impl Tally {
         assert_order(&tags);
         let seqs: Vec<_> = history.iter().map(|message| int(&message["seq"])).collect();
         assert!(seqs.is_sorted_by(|a, b| a < b), "history is not in the order of seq");
-        println!(
-            "{} acked, {} stored, {} retries, 0 lost, 0 doubled, order kept",
-            acked.len(),
-            tags.len(),
-            self.retries.load(Ordering::Relaxed),
-        );
+        println!("{} acked, {} stored, {} retries, 0 lost, 0 doubled, order kept", acked.len(), tags.len(), self.retries.load(Ordering::Relaxed),);
     }
 }
 

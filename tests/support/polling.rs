@@ -11,12 +11,7 @@ use super::{Refusal, inbox::Inbox, websocket::Outgoing};
 const SEPARATOR: char = '\u{1e}';
 
 /// Asks for a session and gives its address.
-pub async fn open(
-    http: &Client,
-    url: &str,
-    headers: &[(String, String)],
-    inbox: &Inbox,
-) -> Result<String, Refusal> {
+pub async fn open(http: &Client, url: &str, headers: &[(String, String)], inbox: &Inbox) -> Result<String, Refusal> {
     let mut request = http.get(url);
     for (name, value) in headers {
         request = request.header(name, value);
@@ -56,11 +51,7 @@ pub fn poll(http: Client, url: String, inbox: Arc<Inbox>) -> JoinHandle<()> {
 }
 
 /// Posts what the test sends, in order.
-pub fn post(
-    http: Client,
-    url: String,
-    mut outgoing: mpsc::UnboundedReceiver<Outgoing>,
-) -> JoinHandle<()> {
+pub fn post(http: Client, url: String, mut outgoing: mpsc::UnboundedReceiver<Outgoing>) -> JoinHandle<()> {
     tokio::spawn(async move {
         while let Some(sent) = outgoing.recv().await {
             let body = match sent {

@@ -179,12 +179,7 @@ impl TestSocket {
     }
 
     /// Like [`TestSocket::expect_where`], or `None` after `limit`.
-    pub async fn hears_within(
-        &self,
-        limit: Duration,
-        event: &str,
-        fits: impl Fn(&Value) -> bool,
-    ) -> Option<Value> {
+    pub async fn hears_within(&self, limit: Duration, event: &str, fits: impl Fn(&Value) -> bool) -> Option<Value> {
         self.inbox.wait_within(limit, |heard| take(heard, event, &fits)).await
     }
 

@@ -45,11 +45,7 @@ pub async fn open(url: &str, headers: &[(String, String)]) -> Result<Stream, Ref
 }
 
 /// Carries frames both ways until either side ends.
-pub fn carry(
-    mut stream: Stream,
-    mut outgoing: mpsc::UnboundedReceiver<Outgoing>,
-    inbox: Arc<Inbox>,
-) -> JoinHandle<()> {
+pub fn carry(mut stream: Stream, mut outgoing: mpsc::UnboundedReceiver<Outgoing>, inbox: Arc<Inbox>) -> JoinHandle<()> {
     tokio::spawn(async move {
         loop {
             tokio::select! {
