@@ -244,9 +244,7 @@ impl Cluster {
     ///
     /// [`Error::Failed`] when the server does not stop within a minute.
     pub fn stop(self) -> Result<(), Error> {
-        self.stop_postgres(Stop::Fast)?;
-        self.place.remove_socket_dir();
-        Ok(())
+        self.stop_postgres(Stop::Fast)
     }
 
     /// Stops the server and keeps the cluster ours; [`Self::start_postgres`] starts it again.
@@ -500,6 +498,7 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         // There is nobody left to tell, and the next start takes over whatever is there.
         let _ = self.stop_postgres(Stop::Fast);
+        self.place.remove_socket_dir();
     }
 }
 

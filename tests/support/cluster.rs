@@ -32,11 +32,10 @@ pub struct Server {
     admin_url: String,
 }
 
-/// A cluster in a temporary directory, removed when dropped.
+/// A cluster in a temporary directory. The order of the fields is the order in which they go.
 struct Own {
-    /// `None` only while it is dropped.
-    cluster: Option<Cluster>,
-    dir: TempDir,
+    cluster: Cluster,
+    _dir: TempDir,
 }
 
 /// The server of all tests that do not hurt it: `TEST_DATABASE_URL` if set, else a cluster of this process.
@@ -74,20 +73,9 @@ impl Server {
             .into(),
         };
         let cluster = Cluster::start(&options).expect("a throw-away cluster starts");
-        // They differ from what the watcher knows when the temporary directory is closed to other users or very long.
-        watch(
-            cluster
-                .data_dir()
-                .parent()
-                .expect("the data stand in a directory"),
-        );
-        watch(cluster.socket_dir());
         let admin_url = cluster.database_url_of("postgres");
         Self {
-            own: Some(Own {
-                cluster: Some(cluster),
-                dir,
-            }),
+            own: Some(Own { cluster, _dir: dir }),
             admin_url,
         }
     }
@@ -188,31 +176,18 @@ impl Server {
 
     /// The cluster itself.
     pub fn cluster(&self) -> &Cluster {
-        let own = self
-            .own
-            .as_ref()
-            .expect("only a cluster of our own can be stopped");
-        own.cluster
-            .as_ref()
-            .expect("it is there until it is dropped")
+        let own = self.own.as_ref();
+        &own.expect("only a cluster of our own can be stopped")
+            .cluster
     }
 }
 
 impl Drop for Own {
     fn drop(&mut self) {
-        let Some(cluster) = self.cluster.take() else {
-            return;
-        };
-        thaw(&cluster);
-        let home = cluster.data_dir().parent().map(Path::to_owned);
-        let stopped = cluster
-            .stop_postgres(Stop::Immediate)
-            .and_then(|()| cluster.stop());
+        thaw(&self.cluster);
+        let stopped = self.cluster.stop_postgres(Stop::Immediate);
         if let (Err(error), false) = (stopped, std::thread::panicking()) {
-            panic!("{}: {error}", self.dir.path().display());
-        }
-        if let Some(home) = home {
-            let _ = fs::remove_dir_all(home);
+            panic!("{error}");
         }
     }
 }
@@ -252,8 +227,8 @@ impl TempDir {
     pub fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let parent =
-            fs::canonicalize(env::temp_dir()).expect("there is a directory for temporary files");
+        // Not `TMPDIR`: this one is short enough for a socket, and open to the user who runs Postgres when we are root.
+        let parent = fs::canonicalize("/tmp").expect("there is a directory for temporary files");
         let path = parent.join(format!("ires-chat-test-{}-{number}", std::process::id()));
         watch(&path);
         // Left behind by a process with our number when even the watcher was killed.
