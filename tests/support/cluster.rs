@@ -248,12 +248,15 @@ impl Drop for TempDir {
     }
 }
 
-/// Puts a directory into the care of the watcher: a cluster in it is stopped and it is removed when this process ends.
+/// Puts a directory into the care of the watcher: when this process ends, all processes that have its name among their
+/// arguments or variables are stopped, such as a tested server whose `DATABASE_URL` leads there, and it is removed.
 fn watch(dir: &Path) {
     static WATCHER: LazyLock<Mutex<(Child, ChildStdin)>> = LazyLock::new(|| {
         let mut watcher = Command::new("/bin/sh")
             .args(["-c", include_str!("watcher.sh")])
             .current_dir("/")
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
