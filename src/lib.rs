@@ -20,6 +20,7 @@ pub mod app;
 pub mod auth;
 pub mod config;
 pub mod database;
+pub mod embedded;
 pub mod error;
 pub mod extract;
 pub mod lobby;
