@@ -9,7 +9,7 @@ use std::{
         process::CommandExt,
     },
     path::{self, Path, PathBuf},
-    process::{Command, Stdio},
+    process::{self, Command, Stdio},
 };
 
 use rustix::process::geteuid;
@@ -19,6 +19,9 @@ use super::Error;
 
 /// Where a cluster goes when root asks for a place that no other user can reach, such as one below `/root`.
 const FALLBACK: &str = "/var/lib/ires-chat";
+
+/// How the names of clusters begin that are not complete yet.
+const HALF_MADE: &str = "data.new-";
 
 /// Socket paths end with this, and together with a closing NUL they fit into 104 bytes (macOS; Linux has 108).
 const LONGEST_SOCKET_DIR: usize = 104 - "/.s.PGSQL.5432".len() - 1;
@@ -83,6 +86,25 @@ impl Place {
         match fs::read_to_string(self.data.join("PG_VERSION")).map(|version| version.trim().parse()) {
             Ok(Ok(version)) => Ok(Some(version)),
             _ => Err(Error::NotACluster { path: self.data.clone() }),
+        }
+    }
+
+    /// Where this process makes a cluster. No other process that was killed while it made one has its `initdb`, which
+    /// goes on for a moment, write here.
+    pub(super) fn half_made(&self) -> PathBuf {
+        self.home.join(format!("{HALF_MADE}{}", process::id()))
+    }
+
+    /// Removes what processes that were killed have left half made, as far as it can be removed yet.
+    pub(super) fn remove_half_made(&self) {
+        for entry in fs::read_dir(&self.home).into_iter().flatten().flatten() {
+            if entry
+                .file_name()
+                .as_bytes()
+                .starts_with(HALF_MADE.as_bytes())
+            {
+                let _ = fs::remove_dir_all(entry.path());
+            }
         }
     }
 

@@ -164,13 +164,13 @@ async fn a_server_taken_over_gets_the_settings_asked_for() {
 #[test]
 fn a_half_made_cluster_is_made_anew() {
     let home = TempDir::new();
-    fs::create_dir(home.path().join("data.new")).unwrap();
-    fs::write(home.path().join("data.new/PG_VERSION"), "15\n").unwrap();
+    fs::create_dir(home.path().join("data.new-1")).unwrap();
+    fs::write(home.path().join("data.new-1/PG_VERSION"), "15\n").unwrap();
 
     let cluster = start(home.path());
 
     assert!(cluster.postmaster_pid().is_some());
-    assert!(!home.path().join("data.new").exists());
+    assert!(!home.path().join("data.new-1").exists());
 }
 
 #[test]

@@ -20,7 +20,9 @@ use std::{
 
 use ires_chat::embedded::{Cluster, Options, Stop};
 use rustix::process::{Pid, Signal, kill_process};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions,
+};
 
 /// A database server, ours or (with `TEST_DATABASE_URL`) somebody else's.
 pub struct Server {
@@ -30,11 +32,10 @@ pub struct Server {
     admin_url: String,
 }
 
-/// A cluster in a temporary directory, removed when dropped.
+/// A cluster in a temporary directory. The order of the fields is the order in which they go.
 struct Own {
-    /// `None` only while it is dropped.
-    cluster: Option<Cluster>,
-    dir: TempDir,
+    cluster: Cluster,
+    _dir: TempDir,
 }
 
 /// The server of all tests that do not hurt it: `TEST_DATABASE_URL` if set, else a cluster of this process.
@@ -43,7 +44,10 @@ struct Own {
 pub fn shared() -> &'static Server {
     static SHARED: OnceLock<Server> = OnceLock::new();
     SHARED.get_or_init(|| match env::var("TEST_DATABASE_URL") {
-        Ok(admin_url) if !admin_url.is_empty() => Server { own: None, admin_url },
+        Ok(admin_url) if !admin_url.is_empty() => Server {
+            own: None,
+            admin_url,
+        },
         _ => Server::start(),
     })
 }
@@ -69,11 +73,11 @@ impl Server {
             .into(),
         };
         let cluster = Cluster::start(&options).expect("a throw-away cluster starts");
-        // They differ from what the watcher knows when the temporary directory is closed to other users or very long.
-        watch(cluster.data_dir().parent().expect("the data stand in a directory"));
-        watch(cluster.socket_dir());
         let admin_url = cluster.database_url_of("postgres");
-        Self { own: Some(Own { cluster: Some(cluster), dir }), admin_url }
+        Self {
+            own: Some(Own { cluster, _dir: dir }),
+            admin_url,
+        }
     }
 
     /// The URL of one of the databases.
@@ -83,7 +87,9 @@ impl Server {
             None => (self.admin_url.as_str(), String::new()),
         };
         let authority = server.find("://").map_or(0, |scheme| scheme + 3);
-        let end = server[authority..].find('/').map_or(server.len(), |path| authority + path);
+        let end = server[authority..]
+            .find('/')
+            .map_or(server.len(), |path| authority + path);
         format!("{}/{database}{parameters}", &server[..end])
     }
 
@@ -98,29 +104,42 @@ impl Server {
 
     /// Drops a database, cutting whoever is connected to it.
     pub async fn drop_database(&self, name: &str) {
-        self.administer(format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)")).await;
+        self.administer(format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"))
+            .await;
     }
 
     /// A connection to one of the databases.
     pub async fn connect(&self, database: &str) -> PgConnection {
         let options: PgConnectOptions = self.url(database).parse().expect("a URL of Postgres");
-        options.connect().await.expect("the test server takes a connection")
+        options
+            .connect()
+            .await
+            .expect("the test server takes a connection")
     }
 
     async fn administer(&self, statement: String) {
-        let mut admin = PgConnection::connect(&self.admin_url).await.expect("the test server takes a connection");
-        admin.execute(AssertSqlSafe(statement.as_str())).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        let mut admin = PgConnection::connect(&self.admin_url)
+            .await
+            .expect("the test server takes a connection");
+        admin
+            .execute(AssertSqlSafe(statement.as_str()))
+            .await
+            .unwrap_or_else(|error| panic!("{statement}: {error}"));
         admin.close().await.expect("a connection closes");
     }
 
     /// Stops the server in order (an exclusive one only, as all that follow).
     pub fn stop(&self) {
-        self.cluster().stop_postgres(Stop::Fast).expect("the server stops");
+        self.cluster()
+            .stop_postgres(Stop::Fast)
+            .expect("the server stops");
     }
 
     /// Starts the server again after [`Self::stop`] or [`Self::kill`]; returns when it answers.
     pub fn start_again(&self) {
-        self.cluster().start_postgres().expect("the server starts again");
+        self.cluster()
+            .start_postgres()
+            .expect("the server starts again");
     }
 
     /// `kill -9` of the server's first process; the others end when they notice.
@@ -157,24 +176,18 @@ impl Server {
 
     /// The cluster itself.
     pub fn cluster(&self) -> &Cluster {
-        let own = self.own.as_ref().expect("only a cluster of our own can be stopped");
-        own.cluster.as_ref().expect("it is there until it is dropped")
+        let own = self.own.as_ref();
+        &own.expect("only a cluster of our own can be stopped")
+            .cluster
     }
 }
 
 impl Drop for Own {
     fn drop(&mut self) {
-        let Some(cluster) = self.cluster.take() else {
-            return;
-        };
-        thaw(&cluster);
-        let home = cluster.data_dir().parent().map(Path::to_owned);
-        let stopped = cluster.stop_postgres(Stop::Immediate).and_then(|()| cluster.stop());
+        thaw(&self.cluster);
+        let stopped = self.cluster.stop_postgres(Stop::Immediate);
         if let (Err(error), false) = (stopped, std::thread::panicking()) {
-            panic!("{}: {error}", self.dir.path().display());
-        }
-        if let Some(home) = home {
-            let _ = fs::remove_dir_all(home);
+            panic!("{error}");
         }
     }
 }
@@ -192,12 +205,18 @@ fn thaw(cluster: &Cluster) {
 fn children_of(parent: u32) -> Vec<u32> {
     let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
     let children = children.expect("Linux lists the children of a process that runs");
-    children.split_whitespace().map(|pid| pid.parse().expect("a process id")).collect()
+    children
+        .split_whitespace()
+        .map(|pid| pid.parse().expect("a process id"))
+        .collect()
 }
 
 /// Sends a signal; a process that is gone already is no error.
 pub fn signal(pid: u32, signal: Signal) {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .expect("a process id");
     let _ = kill_process(pid, signal);
 }
 
@@ -208,7 +227,8 @@ impl TempDir {
     pub fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let parent = fs::canonicalize(env::temp_dir()).expect("there is a directory for temporary files");
+        // Not `TMPDIR`: this one is short enough for a socket, and open to the user who runs Postgres when we are root.
+        let parent = fs::canonicalize("/tmp").expect("there is a directory for temporary files");
         let path = parent.join(format!("ires-chat-test-{}-{number}", std::process::id()));
         watch(&path);
         // Left behind by a process with our number when even the watcher was killed.
@@ -228,12 +248,15 @@ impl Drop for TempDir {
     }
 }
 
-/// Puts a directory into the care of the watcher: a cluster in it is stopped and it is removed when this process ends.
+/// Puts a directory into the care of the watcher: when this process ends, all processes that have its name among their
+/// arguments or variables are stopped, such as a tested server whose `DATABASE_URL` leads there, and it is removed.
 fn watch(dir: &Path) {
     static WATCHER: LazyLock<Mutex<(Child, ChildStdin)>> = LazyLock::new(|| {
         let mut watcher = Command::new("/bin/sh")
             .args(["-c", include_str!("watcher.sh")])
             .current_dir("/")
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -244,6 +267,8 @@ fn watch(dir: &Path) {
         let input = watcher.stdin.take().expect("its input is a pipe");
         Mutex::new((watcher, input))
     });
-    let mut watcher = WATCHER.lock().expect("no test panics while it writes a line");
+    let mut watcher = WATCHER
+        .lock()
+        .expect("no test panics while it writes a line");
     writeln!(watcher.1, "{}", dir.display()).expect("the watcher listens");
 }

@@ -1,9 +1,33 @@
-# Reads directories, one a line, until the process at the other end is gone. Then stops the Postgres in each of them,
-# if there is one, and removes it. (See cluster.rs.)
+# Reads directories, one a line, until the process at the other end is gone. Then ends whoever still works in one of
+# them, a Postgres first of all, and removes it. (See cluster.rs.)
 
-# A number may have passed on to another process (where there is no /proc, we take the chance).
-is_server_of() {
-    [ ! -d /proc/self ] || grep -qF "$1" "/proc/$2/cmdline"
+# The processes that name the directory in their arguments or environment: Postgres, initdb, a server that is tested.
+# Where there is no /proc, only Postgres. (A pattern from a pipe does not appear among grep's own arguments.)
+users_of() {
+    if [ -d /proc/self ]; then
+        printf '%s/\n' "$1" | grep -l -a -F -f - /proc/[0-9]*/cmdline /proc/[0-9]*/environ | cut -d / -f 3
+    else
+        head -n 1 "$1/data/postmaster.pid"
+    fi
+}
+
+signal() {
+    for pid in $(users_of "$2"); do
+        kill "$1" "$pid"
+    done
+}
+
+clear() {
+    # They may be frozen. SIGQUIT is Postgres's immediate shutdown, after which it kills children that do not end.
+    signal -CONT "$1"
+    signal -QUIT "$1"
+    tries=0
+    while [ -n "$(users_of "$1")" ] && [ "$tries" -lt 100 ]; do
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+    signal -KILL "$1"
+    rm -rf "$1"
 }
 
 dirs=
@@ -13,22 +37,5 @@ while IFS= read -r dir; do
 done
 
 printf %s "$dirs" | while IFS= read -r dir; do
-    [ -d "$dir" ] || continue
-    if read -r pid < "$dir/data/postmaster.pid" && is_server_of "$dir/data" "$pid"; then
-        # It may be frozen. SIGQUIT is Postgres's immediate shutdown, after which it kills children that do not end.
-        kill -CONT "$pid"
-        kill -QUIT "$pid"
-        tries=0
-        while kill -0 "$pid" && [ "$tries" -lt 100 ]; do
-            sleep 0.1
-            tries=$((tries + 1))
-        done
-        kill -KILL "$pid"
-    fi
-    # Whoever was still writing, such as initdb, gives up when the directory is gone.
-    tries=0
-    until rm -rf "$dir" || [ "$tries" -ge 100 ]; do
-        sleep 0.1
-        tries=$((tries + 1))
-    done
+    [ ! -d "$dir" ] || clear "$dir"
 done 2> /dev/null
