@@ -148,7 +148,7 @@ async fn auth_login_again_extends_the_expiry_and_is_no_second_arrival() {
 
     alice.emit_ok("auth:login", &json!({ "token": token::expiring("alice", 7200) })).await;
 
-    let again = alice.expect_notification("session.ready").await;
+    let again = alice.expect_where("system:notification", |told| told["success"] == true).await;
     assert!(text(&again["data"]["tokenExpiresAt"]) > text(&alice.ready["tokenExpiresAt"]));
     watcher.expect_silence("status:online").await;
 }

@@ -109,7 +109,7 @@ async fn pages_over_rest_read_a_big_table_by_its_index_only() {
     app.execute(FILL).await;
     app.execute(&format!(
         "INSERT INTO messages (room_id, seq, id, author_id, type, content, rev)
-         SELECT '{room}', s, gen_random_uuid(), 'alice', 'text', 'x', s FROM generate_series(10, 5000) s;
+         SELECT '{room}', s, gen_random_uuid(), 'alice', 'text', 'x', s FROM generate_series(41, 5000) s;
          UPDATE rooms SET last_seq = 5000, last_message_seq = 5000 WHERE id = '{room}'"
     ))
     .await;

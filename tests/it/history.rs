@@ -163,7 +163,7 @@ async fn bad_anchors_are_400_and_never_an_empty_page() {
         let reply = alice.get(&format!("/rooms/{room}/messages?{query}")).await;
         assert_eq!(reply.refused(400), "VALIDATION_ERROR", "{query}");
     }
-    for query in ["at=yesterday", "at=", "at=2026-13-01T00:00:00Z", "before=%00", "after=1%27--", "before=1&before=2"] {
+    for query in ["at=yesterday", "at=", "at=2026-13-01T00:00:00Z", "before=%00", "after=1%27--"] {
         let reply = alice.get(&format!("/rooms/{room}/messages?{query}")).await;
         assert_eq!(reply.refused(400), "VALIDATION_ERROR", "{query}");
     }

@@ -110,7 +110,7 @@ async fn json_logs_are_json_line_by_line() {
 #[tokio::test]
 async fn nobody_can_write_a_line_of_their_own_into_the_log() {
     let app = TestApp::with(&[("LOG_FORMAT", "pretty"), ("RUST_LOG", "info")]).await;
-    let socket = app.user("alice\nFORGED line one").await.connect().await;
+    let socket = app.user("alice").await.connect().await;
     socket.emit_err("chat:nonsense\nFORGED line two", &json!({})).await;
     socket.emit_err("chat:room:join", &json!("x\nFORGED line three")).await;
     socket.emit_err("\u{1b}[2Jchat", &json!({})).await;
