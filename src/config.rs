@@ -3,7 +3,7 @@
 //! Every value is checked while it is parsed; [`Settings::check`] then settles what needs more than one of them.
 //! Secrets are hidden from `Debug`, so that a settings dump can be shown.
 
-use clap::{Args, CommandFactory, ValueEnum};
+use clap::{Args, Command, CommandFactory, ValueEnum};
 use std::{collections::BTreeSet, fmt, fs, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
 /// A text that never shows itself.
@@ -263,7 +263,8 @@ pub enum LogFormat {
 }
 
 /// Secrets of examples and tutorials (the seed's among them): as good as none.
-const PLACEHOLDERS: [&str; 8] = ["your-jwt-secret", "your_jwt_secret", "your-secret-key", "changeme", "change-me", "secret", "secretkey", "jwt-secret"];
+const PLACEHOLDERS: [&str; 8] =
+    ["your-jwt-secret", "your_jwt_secret", "your-secret-key", "changeme", "change-me", "secret", "secretkey", "jwt-secret"];
 
 impl Settings {
     /// Reads the secrets' files and refuses what no server should run with.
@@ -274,7 +275,9 @@ impl Settings {
         read_secret(&mut self.auth.jwt_secret, self.auth.jwt_secret_file.as_ref(), "JWT_SECRET")?;
         read_secret(&mut self.database.database_url, self.database.database_url_file.as_ref(), "DATABASE_URL")?;
         let Some(secret) = &self.auth.jwt_secret else {
-            return Err("JWT_SECRET is missing: set it to the secret of the system that issues your tokens, or to a new one: openssl rand -base64 48".into());
+            return Err(
+                "JWT_SECRET is missing: set it to the secret of the system that issues your tokens, or to a new one: openssl rand -base64 48".into(),
+            );
         };
         let text = secret.reveal().trim();
         if PLACEHOLDERS.contains(&text.to_ascii_lowercase().as_str()) || text.is_empty() {
@@ -282,34 +285,36 @@ impl Settings {
         }
         // RFC 7518, section 3.2: a key of the size of the hash output or larger.
         if secret.reveal().len() < 32 && !self.auth.allow_weak_secret {
-            return Err("JWT_SECRET is shorter than 32 bytes, which can be guessed: use a longer one, or CHAT_ALLOW_WEAK_SECRET=true for an existing system".into());
+            return Err(
+                "JWT_SECRET is shorter than 32 bytes, which can be guessed: use a longer one, or CHAT_ALLOW_WEAK_SECRET=true for an existing system"
+                    .into(),
+            );
         }
         if self.auth.token_grace.is_zero() && self.auth.auth_timeout.is_zero() {
             return Err("CHAT_AUTH_TIMEOUT must not be 0".into());
         }
         Ok(self)
     }
-
-    /// The effective settings, one `NAME=value` a line, secrets masked.
-    pub fn show(&self) -> String {
-        format!("{self:#?}")
-    }
 }
 
 /// Environment variables that begin with `CHAT_` and mean nothing here: most often a misspelt setting.
 pub fn unknown_variables<C: CommandFactory>() -> Vec<String> {
-    let command = C::command();
-    let mut known: BTreeSet<String> = BTreeSet::new();
-    for command in std::iter::once(&command).chain(command.get_subcommands()) {
-        known.extend(command.get_arguments().filter_map(|arg| arg.get_env()).filter_map(|name| name.to_str()).map(str::to_owned));
-    }
-    std::env::vars_os()
-        .filter_map(|(name, _)| name.into_string().ok())
-        .filter(|name| name.starts_with("CHAT_") && !known.contains(name))
-        .collect()
+    let mut known = BTreeSet::new();
+    collect_variables(&C::command(), &mut known);
+    let given = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    given.filter(|name| name.starts_with("CHAT_") && !known.contains(name)).collect()
 }
 
-fn read_secret(secret: &mut Option<Secret>, file: Option<&PathBuf>, name: &str) -> Result<(), String> {
+fn collect_variables(command: &Command, known: &mut BTreeSet<String>) {
+    known.extend(command.get_arguments().filter_map(|argument| argument.get_env()?.to_str().map(str::to_owned)));
+    command.get_subcommands().for_each(|command| collect_variables(command, known));
+}
+
+/// Reads a secret from its file, if it has one.
+///
+/// # Errors
+/// One line for the operator.
+pub fn read_secret(secret: &mut Option<Secret>, file: Option<&PathBuf>, name: &str) -> Result<(), String> {
     let Some(path) = file else { return Ok(()) };
     if secret.is_some() {
         return Err(format!("{name} and {name}_FILE are both set: keep one"));
@@ -320,7 +325,10 @@ fn read_secret(secret: &mut Option<Secret>, file: Option<&PathBuf>, name: &str) 
 }
 
 /// Parses `500ms`, `5s`, `10m`, `1h`, `30d`; a bare number is seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// What is expected.
+pub fn duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
@@ -362,7 +370,9 @@ fn namespace(text: &str) -> Result<String, String> {
 }
 
 fn slug(text: &str) -> Result<String, String> {
-    crate::rooms::Slug::parse(text).map(|slug| slug.as_str().to_owned()).ok_or_else(|| "1 to 64 letters, digits, dots, dashes and underscores are expected".to_owned())
+    crate::rooms::Slug::parse(text)
+        .map(|slug| slug.as_str().to_owned())
+        .ok_or_else(|| "1 to 64 letters, digits, dots, dashes and underscores are expected".to_owned())
 }
 
 #[cfg(test)]

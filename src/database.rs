@@ -3,7 +3,6 @@
 use crate::{
     config::{DatabaseSettings, Secret},
     error::Result,
-    users::UserId,
 };
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool,
@@ -38,7 +37,8 @@ pub struct MigrationState {
 /// # Errors
 /// One line about the URL, without what is in it.
 pub fn options(url: &Secret, timeout: Duration) -> Result<PgConnectOptions, String> {
-    let options = PgConnectOptions::from_str(url.reveal()).map_err(|_| "DATABASE_URL is not a URL such as postgres://user:password@host/database".to_owned())?;
+    let options = PgConnectOptions::from_str(url.reveal())
+        .map_err(|_| "DATABASE_URL is not a URL such as postgres://user:password@host/database".to_owned())?;
     let options = options
         .application_name("ires-chat")
         .options([("statement_timeout", timeout.as_millis().to_string()), ("idle_in_transaction_session_timeout", "60000".to_owned())]);
@@ -137,17 +137,58 @@ pub async fn ping(db: &PgPool) -> Result<()> {
     Ok(())
 }
 
-/// Lets a user in again, or no longer; says whether there is such a user.
+/// An invariant, and how often it is broken.
+pub struct Finding {
+    /// What must hold.
+    pub invariant: &'static str,
+    /// How many rows break it.
+    pub broken: i64,
+    /// One of them.
+    pub example: Option<String>,
+}
+
+/// Examines every invariant. Reads all rooms, memberships and messages: minutes on a large database.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn set_active(db: &mut PgConnection, user: &UserId, active: bool) -> Result<bool> {
-    let done = query!(
-        "UPDATE users SET deactivated_at = CASE WHEN $2 THEN NULL ELSE COALESCE(deactivated_at, now()) END WHERE id = $1",
-        user.as_str(),
-        active
+pub async fn examine(db: &mut PgConnection) -> Result<Vec<Finding>> {
+    query!("SET statement_timeout = 0").execute(&mut *db).await?;
+    let row = query!(
+        r#"SELECT
+               (SELECT count(*) FROM messages AS m LEFT JOIN rooms AS r ON r.id = m.room_id WHERE r.id IS NULL) AS "roomless!",
+               (SELECT min(m.id::text) FROM messages AS m LEFT JOIN rooms AS r ON r.id = m.room_id WHERE r.id IS NULL) AS roomless_example,
+               (SELECT count(*) FROM messages AS m LEFT JOIN users AS u ON u.id = m.author_id WHERE u.id IS NULL) AS "authorless!",
+               (SELECT min(m.id::text) FROM messages AS m LEFT JOIN users AS u ON u.id = m.author_id WHERE u.id IS NULL) AS authorless_example,
+               (SELECT count(*) FROM messages AS m JOIN rooms AS r ON r.id = m.room_id WHERE GREATEST(m.seq, m.rev) > r.last_seq) AS "ahead!",
+               (SELECT min(m.id::text) FROM messages AS m JOIN rooms AS r ON r.id = m.room_id WHERE GREATEST(m.seq, m.rev) > r.last_seq) AS ahead_example"#
     )
-    .execute(db)
+    .fetch_one(&mut *db)
     .await?;
-    Ok(done.rows_affected() == 1)
+    let rooms = query!(
+        r#"WITH truth AS (
+               SELECT r.id, r.member_count, r.last_seq, r.last_message_seq,
+                   (SELECT count(*) FROM room_members AS m WHERE m.room_id = r.id AND m.state = 'joined') AS members,
+                   (SELECT max(seq) FROM messages AS m WHERE m.room_id = r.id) AS last_message,
+                   (SELECT max(GREATEST(m.read_seq, m.changed_seq)) FROM room_members AS m WHERE m.room_id = r.id) AS last_marker
+               FROM rooms AS r
+               WHERE r.deleted_at IS NULL
+           )
+           SELECT count(*) FILTER (WHERE member_count <> members) AS "count!",
+               min(id::text) FILTER (WHERE member_count <> members) AS count_example,
+               count(*) FILTER (WHERE last_message_seq IS DISTINCT FROM last_message) AS "last!",
+               min(id::text) FILTER (WHERE last_message_seq IS DISTINCT FROM last_message) AS last_example,
+               count(*) FILTER (WHERE last_marker > last_seq) AS "marker!",
+               min(id::text) FILTER (WHERE last_marker > last_seq) AS marker_example
+           FROM truth"#
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(vec![
+        Finding { invariant: "every message has its room", broken: row.roomless, example: row.roomless_example },
+        Finding { invariant: "every message has its author", broken: row.authorless, example: row.authorless_example },
+        Finding { invariant: "no message is ahead of its room's last number", broken: row.ahead, example: row.ahead_example },
+        Finding { invariant: "every room counts its members right", broken: rooms.count, example: rooms.count_example },
+        Finding { invariant: "every room knows its last message", broken: rooms.last, example: rooms.last_example },
+        Finding { invariant: "no marker is ahead of its room's last number", broken: rooms.marker, example: rooms.marker_example },
+    ])
 }

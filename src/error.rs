@@ -303,12 +303,7 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (_, status) = self.code();
         let body = self.into_body(trace_id());
-        let problem = Problem {
-            kind: "about:blank",
-            title: status.canonical_reason().unwrap_or("Error"),
-            detail: &body.message,
-            body: &body,
-        };
+        let problem = Problem { kind: "about:blank", title: status.canonical_reason().unwrap_or("Error"), detail: &body.message, body: &body };
         let json = serde_json::to_vec(&problem).unwrap_or_default();
         let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], json).into_response();
         let headers = response.headers_mut();

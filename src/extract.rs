@@ -12,8 +12,7 @@ use axum::{
     http::{header, request::Parts},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde::{Serialize, de::DeserializeOwned};
 use std::{collections::HashMap, str::FromStr, sync::Arc};
 
 /// Who calls: from the bearer token.
@@ -127,12 +126,20 @@ impl Query {
     }
 }
 
-/// A page of a list: `{items, nextCursor}`. `position` says where the next page begins, after the last item.
-pub fn page<T: serde::Serialize>(items: &[T], limit: i64, position: impl FnOnce(&T) -> String) -> Result<Value> {
-    let full = i64::try_from(items.len()).is_ok_and(|count| count >= limit);
-    let next = items.last().filter(|_| full).map(|last| URL_SAFE_NO_PAD.encode(position(last)));
-    let mut page = Map::new();
-    page.insert("items".to_owned(), serde_json::to_value(items).map_err(Error::internal)?);
-    page.insert("nextCursor".to_owned(), next.into());
-    Ok(Value::Object(page))
+/// A page of a list.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Page<T> {
+    items: Vec<T>,
+    /// Where the next page begins; `null` after the last one.
+    next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// A page of at most `limit` items; `position` says where the next one begins, after the last item.
+    pub fn new(items: Vec<T>, limit: i64, position: impl FnOnce(&T) -> String) -> Self {
+        let full = i64::try_from(items.len()).is_ok_and(|count| count >= limit);
+        let next_cursor = items.last().filter(|_| full).map(|last| URL_SAFE_NO_PAD.encode(position(last)));
+        Self { items, next_cursor }
+    }
 }

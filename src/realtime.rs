@@ -61,7 +61,15 @@ struct Identity {
 impl Connection {
     /// A connection that has not authenticated yet.
     pub fn new(socket: SocketRef, lane: Lane, nest_exceptions: bool) -> Self {
-        Self { id: Uuid::new_v4(), lane, opened: Instant::now(), socket, nest_exceptions, closed: AtomicBool::new(false), identity: RwLock::default() }
+        Self {
+            id: Uuid::new_v4(),
+            lane,
+            opened: Instant::now(),
+            socket,
+            nest_exceptions,
+            closed: AtomicBool::new(false),
+            identity: RwLock::default(),
+        }
     }
 
     /// Who it is.

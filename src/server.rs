@@ -156,9 +156,11 @@ async fn ready(State(app): State<App>) -> Response {
 
 /// Gives every request a name, the caller's if it is a decent one, under which errors and logs have it.
 async fn name_request(request: Request, next: Next) -> Response {
-    let given = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| {
-        (1..=64).contains(&id.len()) && id.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-    });
+    let given = request
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(|id| id.to_str().ok())
+        .filter(|id| (1..=64).contains(&id.len()) && id.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)));
     let id = given.map_or_else(|| Uuid::new_v4().simple().to_string(), str::to_owned);
     let header = HeaderValue::from_str(&id);
     let mut response = TRACE_ID.scope(id, next.run(request)).await;

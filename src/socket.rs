@@ -361,9 +361,7 @@ impl Pending {
     fn answer(self, result: Result<Answer>) {
         let Self { connection, event, reference, ack } = self;
         let (sent, close) = match result {
-            Ok(Answer { data, warnings, close }) => {
-                (ack.send(&Ack { ok: true, data: data.as_deref(), error: None, warnings: &warnings }), close)
-            }
+            Ok(Answer { data, warnings, close }) => (ack.send(&Ack { ok: true, data: data.as_deref(), error: None, warnings: &warnings }), close),
             Err(error) => {
                 let shown: String = event.chars().take(64).collect();
                 let body = error.into_body(trace_id()).about(&shown, reference);

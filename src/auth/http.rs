@@ -1,14 +1,13 @@
 //! Accounts and sessions over REST: translation only.
 
-use super::{Credentials, LoggedIn, Registration, log_in, log_out, refresh, register, revoke_session, sessions};
+use super::{Credentials, LoggedIn, Registration, Session, log_in, log_out, refresh, register, revoke_session, sessions};
 use crate::{
     app::App,
     error::{Error, Result},
-    extract::{Body, Caller, OptionalBody, Path, Query, page},
+    extract::{Body, Caller, OptionalBody, Page, Path, Query},
     payload::Length,
 };
 use axum::{Json, Router, extract::State, http::StatusCode, routing};
-use serde_json::Value;
 
 /// `/auth/…`.
 pub fn routes() -> Router<App> {
@@ -48,11 +47,11 @@ async fn on_log_out(State(app): State<App>, Caller(caller): Caller, OptionalBody
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn list_sessions(State(app): State<App>, Caller(caller): Caller, query: Query) -> Result<Json<Value>> {
+async fn list_sessions(State(app): State<App>, Caller(caller): Caller, query: Query) -> Result<Json<Page<Session>>> {
     let limit = query.limit(20, 100)?;
     let before = query.cursor(|id| id.parse().ok())?;
     let found = sessions(&app, &caller, before, limit).await?;
-    Ok(Json(page(&found, limit, |session| session.id.to_string())?))
+    Ok(Json(Page::new(found, limit, |session| session.id.to_string())))
 }
 
 async fn delete_session(State(app): State<App>, Caller(caller): Caller, Path(id): Path<String>) -> Result<StatusCode> {

@@ -118,7 +118,8 @@ impl Credentials {
     /// # Errors
     /// `VALIDATION_ERROR` with every fault.
     pub fn read(mut fields: Fields) -> Result<Self> {
-        let credentials = Self { username: fields.required_text("username", Length::new(1, 128)), password: fields.required_text("password", PASSWORD) };
+        let credentials =
+            Self { username: fields.required_text("username", Length::new(1, 128)), password: fields.required_text("password", PASSWORD) };
         fields.finish()?;
         Ok(credentials)
     }
@@ -216,7 +217,7 @@ async fn open_session(app: &App, tx: &mut sqlx::PgConnection, user: User) -> Res
 
 fn answer(app: &App, user: User, session_id: Uuid, refresh_token: String, now: DateTime<Utc>) -> Result<LoggedIn> {
     let life: Duration = app.settings.auth.access_token_ttl;
-    let access_token = app.keys.mint(&user.id, user.user_type, Some(session_id), now, now + life)?;
+    let access_token = app.keys.mint(&user.id, user.user_type, None, Some(session_id), now, now + life)?;
     Ok(LoggedIn { user, access_token, refresh_token, token_type: "Bearer", expires_in: life.as_secs(), session_id })
 }
 

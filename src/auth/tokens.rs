@@ -93,10 +93,23 @@ impl Keys {
     ///
     /// # Errors
     /// `INTERNAL_ERROR` if it cannot be signed.
-    pub fn mint(&self, user: &UserId, user_type: UserType, session: Option<Uuid>, issued: DateTime<Utc>, expires: DateTime<Utc>) -> Result<String> {
+    pub fn mint(
+        &self,
+        user: &UserId,
+        user_type: UserType,
+        name: Option<&str>,
+        session: Option<Uuid>,
+        issued: DateTime<Utc>,
+        expires: DateTime<Utc>,
+    ) -> Result<String> {
         let mut claims = json!({ "sub": user, "userType": user_type, "iat": issued.timestamp(), "exp": expires.timestamp() });
         if let Value::Object(claims) = &mut claims {
-            let optional = [(SESSION_CLAIM, session.map(|id| id.to_string())), ("iss", self.issuer.clone()), ("aud", self.audience.clone())];
+            let optional = [
+                ("name", name.map(str::to_owned)),
+                (SESSION_CLAIM, session.map(|id| id.to_string())),
+                ("iss", self.issuer.clone()),
+                ("aud", self.audience.clone()),
+            ];
             claims.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::String(value?)))));
         }
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding).map_err(Error::internal)
@@ -135,7 +148,8 @@ impl Keys {
         let now = Utc::now();
         let expires = claims.get("exp").and_then(Value::as_f64).filter(|exp| (0.0..=LATEST_EXPIRY).contains(exp));
         #[expect(clippy::cast_possible_truncation, reason = "checked to lie between 1970 and 9999")]
-        let expires_at = expires.and_then(|exp| DateTime::from_timestamp_millis((exp * 1_000.0) as i64)).ok_or(Error::TokenInvalid("its exp is not a time"))?;
+        let expires_at =
+            expires.and_then(|exp| DateTime::from_timestamp_millis((exp * 1_000.0) as i64)).ok_or(Error::TokenInvalid("its exp is not a time"))?;
         if expires_at + TimeDelta::seconds(LEEWAY_SECONDS) < now {
             return Err(Error::TokenExpired);
         }

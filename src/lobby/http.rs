@@ -2,12 +2,12 @@
 
 use super::{
     NewRoom, RoomChange, create, delete, join, leave, mine, put_member, remove_member, update,
-    views::{self, Cursor, Joined, Overview},
+    views::{self, Cursor, Joined, Member, Overview},
 };
 use crate::{
     app::App,
     error::{Error, Result},
-    extract::{Body, Caller, OptionalBody, Path, Query, page},
+    extract::{Body, Caller, OptionalBody, Page, Path, Query},
     rooms::{self, Room, RoomId, RoomRef},
 };
 use axum::{Json, Router, extract::State, http::StatusCode, routing};
@@ -26,7 +26,7 @@ pub fn routes() -> Router<App> {
         .route("/rooms/{room}/presence", routing::get(read_presence))
 }
 
-async fn list(State(app): State<App>, Caller(caller): Caller, query: Query) -> Result<Json<Value>> {
+async fn list(State(app): State<App>, Caller(caller): Caller, query: Query) -> Result<Json<Page<Overview>>> {
     let limit = query.limit(50, 100)?;
     let after = query.cursor(read_cursor)?;
     let rooms = match query.text("scope") {
@@ -34,7 +34,7 @@ async fn list(State(app): State<App>, Caller(caller): Caller, query: Query) -> R
         Some("public") => views::public_rooms(&app, caller.id(), after, limit).await?,
         Some(_) => return Err(Error::field("scope", "invalid", "One of these is expected: mine, public.")),
     };
-    Ok(Json(page(&rooms, limit, write_cursor)?))
+    Ok(Json(Page::new(rooms, limit, write_cursor)))
 }
 
 fn write_cursor(last: &Overview) -> String {
@@ -74,13 +74,13 @@ async fn on_leave(State(app): State<App>, Caller(caller): Caller, Path(room): Pa
     Ok(Json(json!({ "roomId": id })))
 }
 
-async fn list_members(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>, query: Query) -> Result<Json<Value>> {
+async fn list_members(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>, query: Query) -> Result<Json<Page<Member>>> {
     let limit = query.limit(50, 100)?;
     let after = query.cursor(|id| Some(id.to_owned()))?;
     let seat = rooms::find(&app, caller.id(), &RoomRef::parse(&room)?).await?;
     seat.membership()?;
     let members = views::members(&app, seat.room.id, after.as_deref().unwrap_or(""), limit).await?;
-    Ok(Json(page(&members, limit, |member| member.user.id.to_string())?))
+    Ok(Json(Page::new(members, limit, |member| member.user.id.to_string())))
 }
 
 async fn on_put_member(

@@ -74,6 +74,13 @@ pub struct Joined {
     timestamp: DateTime<Utc>,
 }
 
+impl Joined {
+    /// Which room it is.
+    pub fn room_id(&self) -> RoomId {
+        self.room_id
+    }
+}
+
 /// A member in the list of them.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -19,9 +19,7 @@ use std::sync::Arc;
 
 /// `/rooms/{id}/messages` and `/messages/{id}`.
 pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/rooms/{room}/messages", routing::get(list).post(create))
-        .route("/messages/{id}", routing::get(read))
+    Router::new().route("/rooms/{room}/messages", routing::get(list).post(create)).route("/messages/{id}", routing::get(read))
 }
 
 async fn list(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>, query: Query) -> Result<Json<Page>> {

@@ -374,7 +374,8 @@ impl Writer {
 
     /// Refuses messages, except those that had been stored before their author lost the right to speak.
     async fn refuse(&mut self, refused: Vec<(Entry, Option<String>)>) {
-        let repeatable: Vec<Uuid> = refused.iter().filter(|(entry, _)| entry.draft.client_msg_id.is_some()).map(|(entry, _)| entry.draft.id.0).collect();
+        let repeatable: Vec<Uuid> =
+            refused.iter().filter(|(entry, _)| entry.draft.client_msg_id.is_some()).map(|(entry, _)| entry.draft.id.0).collect();
         let known = if repeatable.is_empty() { Ok(Vec::new()) } else { self.look_up(&repeatable).await };
         let known = known.unwrap_or_default();
         for (entry, refusal) in refused {
@@ -515,7 +516,9 @@ impl Entry {
 
 /// Answers a repeat with the first message, unless something else was sent under the same `clientMsgId`.
 fn answer_repeat(first: &Message, entry: Entry) {
-    let same = first.edited_at.is_some() || first.deleted_at.is_some() || (first.content == entry.draft.content && first.kind == entry.draft.kind && first.reply_to == entry.draft.reply_to);
+    let same = first.edited_at.is_some()
+        || first.deleted_at.is_some()
+        || (first.content == entry.draft.content && first.kind == entry.draft.kind && first.reply_to == entry.draft.reply_to);
     if !same {
         return entry.refuse(Error::IdempotencyMismatch);
     }

@@ -372,7 +372,9 @@ mod tests {
         let id = message_id(room, &ann, Some("1"));
 
         assert_eq!(id, message_id(room, &ann, Some("1")));
-        for differs in [message_id(other, &ann, Some("1")), message_id(room, &bob, Some("1")), message_id(room, &ann, Some("2")), message_id(room, &ann, None)] {
+        for differs in
+            [message_id(other, &ann, Some("1")), message_id(room, &bob, Some("1")), message_id(room, &ann, Some("2")), message_id(room, &ann, None)]
+        {
             assert_ne!(id, differs);
         }
         assert_eq!(id.0.get_version_num(), 8);

@@ -232,7 +232,8 @@ pub async fn first_after(db: impl PgExecutor<'_>, room: RoomId, seq: i64) -> Res
 /// # Errors
 /// Those of the database.
 pub async fn first_at(db: &sqlx::PgPool, room: RoomId, time: DateTime<Utc>) -> Result<Option<i64>> {
-    let Some(newest) = query_scalar!("SELECT seq FROM messages WHERE room_id = $1 ORDER BY seq DESC LIMIT 1", room.0).fetch_optional(db).await? else {
+    let Some(newest) = query_scalar!("SELECT seq FROM messages WHERE room_id = $1 ORDER BY seq DESC LIMIT 1", room.0).fetch_optional(db).await?
+    else {
         return Ok(None);
     };
     let (mut low, mut high) = (0, newest);

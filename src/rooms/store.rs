@@ -326,7 +326,9 @@ pub async fn update(db: &mut PgConnection, room: RoomId, name: Option<&str>, top
 /// Those of the database.
 pub async fn delete(db: &mut PgConnection, room: RoomId, changed_seq: i64) -> Result<()> {
     query!("UPDATE rooms SET deleted_at = now(), slug = NULL, member_count = 0 WHERE id = $1", room.0).execute(&mut *db).await?;
-    query!("UPDATE room_members SET state = 'left', changed_seq = $2 WHERE room_id = $1 AND state = 'joined'", room.0, changed_seq).execute(db).await?;
+    query!("UPDATE room_members SET state = 'left', changed_seq = $2 WHERE room_id = $1 AND state = 'joined'", room.0, changed_seq)
+        .execute(db)
+        .await?;
     Ok(())
 }
 
@@ -396,5 +398,7 @@ pub async fn small_rooms_of(db: impl PgExecutor<'_>, user: &UserId, most: i32) -
 /// # Errors
 /// Those of the database.
 pub async fn members_among(db: impl PgExecutor<'_>, room: RoomId, users: &[String]) -> Result<Vec<String>> {
-    Ok(query_scalar!("SELECT user_id FROM room_members WHERE room_id = $1 AND user_id = ANY($2) AND state = 'joined'", room.0, users).fetch_all(db).await?)
+    Ok(query_scalar!("SELECT user_id FROM room_members WHERE room_id = $1 AND user_id = ANY($2) AND state = 'joined'", room.0, users)
+        .fetch_all(db)
+        .await?)
 }

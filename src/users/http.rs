@@ -4,10 +4,9 @@ use super::{ProfileChange, User, get, search, update};
 use crate::{
     app::App,
     error::Result,
-    extract::{Body, Caller, Path, Query, page},
+    extract::{Body, Caller, Page, Path, Query},
 };
 use axum::{Json, Router, extract::State, routing};
-use serde_json::Value;
 
 /// `/users…`.
 pub fn routes() -> Router<App> {
@@ -29,9 +28,9 @@ async fn read(State(app): State<App>, Caller(_): Caller, Path(id): Path<String>)
     Ok(Json(get(&app, &id).await?))
 }
 
-async fn list(State(app): State<App>, Caller(_): Caller, query: Query) -> Result<Json<Value>> {
+async fn list(State(app): State<App>, Caller(_): Caller, query: Query) -> Result<Json<Page<User>>> {
     let limit = query.limit(20, 100)?;
     let after = query.cursor(|id| Some(id.to_owned()))?;
     let users = search(&app, query.text("q").unwrap_or(""), after.as_deref(), limit).await?;
-    Ok(Json(page(&users, limit, |user| user.id.to_string())?))
+    Ok(Json(Page::new(users, limit, |user| user.id.to_string())))
 }

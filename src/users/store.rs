@@ -2,7 +2,7 @@
 
 use super::{User, UserId, UserType};
 use crate::error::Result;
-use sqlx::{PgExecutor, query, query_as};
+use sqlx::{PgConnection, PgExecutor, query, query_as};
 
 /// One user.
 ///
@@ -92,4 +92,19 @@ pub async fn note_unseen(db: impl PgExecutor<'_>, ids: &[String]) -> Result<()> 
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Lets a user in again, or no longer; says whether there is such a user.
+///
+/// # Errors
+/// Those of the database.
+pub async fn set_active(db: &mut PgConnection, user: &UserId, active: bool) -> Result<bool> {
+    let done = query!(
+        "UPDATE users SET deactivated_at = CASE WHEN $2 THEN NULL ELSE COALESCE(deactivated_at, now()) END WHERE id = $1",
+        user.as_str(),
+        active
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
