@@ -478,7 +478,7 @@ fn room_name(room: RoomId) -> String {
 }
 
 fn user_name(user: &UserId) -> String {
-    format!("user:{user}")
+    format!("user:{}", user.as_str())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

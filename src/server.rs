@@ -14,7 +14,7 @@ use crate::{
 };
 use axum::{
     Json, Router,
-    extract::{Request, State},
+    extract::{DefaultBodyLimit, Request, State},
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
@@ -35,7 +35,6 @@ use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowOrigin, CorsLayer},
-    limit::RequestBodyLimitLayer,
 };
 use uuid::Uuid;
 
@@ -138,7 +137,7 @@ fn router(app: &App, sockets: SocketIoLayer) -> Router {
         .route("/readyz", routing::get(ready))
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
-        .layer(RequestBodyLimitLayer::new(app.settings.http.max_body as usize))
+        .layer(DefaultBodyLimit::max(app.settings.http.max_body as usize))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| Error::internal("a handler panicked").into_response()))
         .with_state(app.clone())
         .layer(sockets)

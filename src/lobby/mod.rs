@@ -14,6 +14,7 @@ use crate::{
     auth::AuthUser,
     error::{Error, Result, violates},
     payload::{Fields, Length},
+    presence::typing,
     realtime::ConnectionId,
     rooms::{
         self, Membership, ROLES, Role, Room, RoomId, RoomRef, RoomType, Slug,
@@ -256,6 +257,7 @@ async fn end_membership(app: &App, room: RoomId, user: &UserId, reason: &str) ->
     rows::end_membership(&mut tx, room, user, if told { count.last_seq } else { 0 }).await?;
     tx.commit().await?;
 
+    typing::forget(app, room, user);
     app.realtime.detach(user, room);
     let seq = told.then_some(count.last_seq);
     let mut left = json!({

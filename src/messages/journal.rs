@@ -106,6 +106,7 @@ impl Receipt {
 struct Entry {
     draft: Draft,
     answer: oneshot::Sender<Result<Stored>>,
+    submitted: Instant,
     _room_in_queue: OwnedSemaphorePermit,
 }
 
@@ -130,12 +131,13 @@ impl Journal {
     /// # Errors
     /// `UNAVAILABLE` when the queue stays full.
     pub async fn submit(&self, draft: Draft) -> Result<Receipt> {
-        let deadline = Instant::now() + self.patience;
+        let submitted = Instant::now();
+        let deadline = submitted + self.patience;
         let kib = u32::try_from(1 + draft.content.len() / 1_024).unwrap_or(u32::MAX);
         let space = timeout_at(deadline, self.space.clone().acquire_many_owned(kib)).await;
         let space = space.map_err(|_| Error::Unavailable)?.map_err(Error::internal)?;
         let (answer, receiver) = oneshot::channel();
-        self.queue.send(Entry { draft, answer, _room_in_queue: space }).map_err(|_| Error::Unavailable)?;
+        self.queue.send(Entry { draft, answer, submitted, _room_in_queue: space }).map_err(|_| Error::Unavailable)?;
         Ok(Receipt { answer: receiver, deadline })
     }
 }
@@ -496,7 +498,8 @@ impl Writer {
             }
         };
         self.realtime.tell_room(message.room_id, Some(message.seq), "chat:message", &encoded);
-        tracing::debug!(room.id = %message.room_id, seq = message.seq, bytes = message.content.len(), "a message was stored and told");
+        let ms = entry.as_ref().map(|entry| entry.submitted.elapsed().as_millis());
+        tracing::info!(room.id = %message.room_id, seq = message.seq, bytes = message.content.len(), ms, "a message was stored and told");
         if let Some(entry) = entry {
             entry.accept(Stored { message: encoded, duplicate: false });
         }

@@ -202,7 +202,7 @@ pub async fn send(app: &App, author: Arc<AuthUser>, new: NewMessage) -> Result<(
         metadata: new.metadata,
         author,
     };
-    typing::clear(app, room, &draft.author);
+    typing::forget(app, room, draft.author.id());
     Ok((app.journal.submit(draft).await?, warnings))
 }
 

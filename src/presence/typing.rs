@@ -32,14 +32,15 @@ impl Typing {
         self.lock().entry(room).or_default().insert(user.clone(), (until, name));
     }
 
-    fn end(&self, room: RoomId, user: &UserId) -> bool {
+    /// Gives the name of who was typing.
+    fn end(&self, room: RoomId, user: &UserId) -> Option<Option<String>> {
         let mut rooms = self.lock();
-        let Some(users) = rooms.get_mut(&room) else { return false };
-        let was = users.remove(user).is_some();
+        let users = rooms.get_mut(&room)?;
+        let (_, name) = users.remove(user)?;
         if users.is_empty() {
             rooms.remove(&room);
         }
-        was
+        Some(name)
     }
 
     fn take_expired(&self) -> Vec<(RoomId, UserId, Option<String>)> {
@@ -58,9 +59,8 @@ impl Typing {
         expired
     }
 
-    fn take_all_of(&self, user: &UserId) -> Vec<RoomId> {
-        let rooms: Vec<RoomId> = self.lock().iter().filter(|(_, users)| users.contains_key(user)).map(|(room, _)| *room).collect();
-        rooms.into_iter().filter(|room| self.end(*room, user)).collect()
+    fn rooms_of(&self, user: &UserId) -> Vec<RoomId> {
+        self.lock().iter().filter(|(_, users)| users.contains_key(user)).map(|(room, _)| *room).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<RoomId, HashMap<UserId, (Instant, Option<String>)>>> {
@@ -86,23 +86,23 @@ pub async fn update(app: &App, connection: &Connection, user: &AuthUser, room: R
     if is_typing {
         app.typing.begin(room, user.id(), user.user.name.clone(), Instant::now() + ttl);
         tell(app, room, user.id(), user.user.name.as_deref(), Some(ttl));
-    } else if app.typing.end(room, user.id()) {
-        tell(app, room, user.id(), user.user.name.as_deref(), None);
+    } else {
+        forget(app, room, user.id());
     }
     Ok(())
 }
 
-/// Somebody who sends a message has stopped typing it.
-pub fn clear(app: &App, room: RoomId, user: &AuthUser) {
-    if app.typing.end(room, user.id()) {
-        tell(app, room, user.id(), user.user.name.as_deref(), None);
+/// Somebody who sends a message has stopped typing it, and who leaves a room types there no more.
+pub fn forget(app: &App, room: RoomId, user: &UserId) {
+    if let Some(name) = app.typing.end(room, user) {
+        tell(app, room, user, name.as_deref(), None);
     }
 }
 
 /// Somebody who is gone types nowhere.
-pub fn clear_all(app: &App, user: &AuthUser) {
-    for room in app.typing.take_all_of(user.id()) {
-        tell(app, room, user.id(), user.user.name.as_deref(), None);
+pub fn forget_everywhere(app: &App, user: &UserId) {
+    for room in app.typing.rooms_of(user) {
+        forget(app, room, user);
     }
 }
 
