@@ -34,7 +34,7 @@ const EXAMPLES: &str = "Examples:
 enum Command {
     /// Start with a private Postgres under ./.ires-chat, demo users and rooms
     Dev(Box<commands::dev::Dev>),
-    /// Serve from the Postgres of DATABASE_URL
+    /// Serve from the Postgres of `DATABASE_URL`
     Serve(Box<Settings>),
     /// Look at, or apply, the migrations of the database
     #[command(subcommand)]

@@ -145,7 +145,7 @@ impl Connection {
         }
     }
 
-    /// Sends `system:error`, and its twin for clients of NestJS.
+    /// Sends `system:error`, and its twin for clients of `NestJS`.
     pub fn emit_error(&self, error: &ErrorBody) {
         self.emit("system:error", error);
         if self.nest_exceptions {

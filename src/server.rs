@@ -40,7 +40,7 @@ use uuid::Uuid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A peer that acknowledges nothing for so long is gone, though TCP alone would wait for hours.
-const PEER_TIMEOUT: Duration = Duration::from_secs(60);
+const PEER_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a server that stops waits for what is under way, and then for its sockets.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -175,7 +175,7 @@ async fn in_time(State(app): State<App>, request: Request, next: Next) -> Respon
     timeout(app.patience() + Duration::from_millis(500), next.run(request)).await.unwrap_or_else(|_| Error::Unavailable.into_response())
 }
 
-/// Refuses sockets from pages of other origins: CORS does not cover WebSockets. No `Origin`: not a browser.
+/// Refuses sockets from pages of other origins: CORS does not cover `WebSockets`. No `Origin`: not a browser.
 async fn check_origin(State(app): State<App>, request: Request, next: Next) -> Response {
     let is_socket = request.uri().path().starts_with("/socket.io");
     let allowed = request.headers().get(header::ORIGIN).is_none_or(|origin| {
@@ -222,7 +222,7 @@ fn sockets(app: &App) -> (SocketIoLayer, SocketIo) {
     for namespace in namespaces {
         let (admitting, connecting) = (app.clone(), app.clone());
         let admit = async move |socket: SocketRef, TryData(auth): TryData<Value>| session::admit(admitting, socket, auth.ok(), strict).await;
-        let connected = async move |id| session::connected(connecting, id).await;
+        let connected = async move |id| session::connected(&connecting, &id);
         io.ns(namespace.clone(), connected.with(admit));
     }
     (layer, io)

@@ -84,7 +84,7 @@ pub async fn admit(app: App, socket: SocketRef, auth: Option<Value>, strict: boo
 }
 
 /// The client has been told that it is connected.
-pub async fn connected(app: App, Extension(id): Extension<ConnectionId>) {
+pub fn connected(app: &App, Extension(id): &Extension<ConnectionId>) {
     if let Some(connection) = app.realtime.connection(id) {
         connection.lane.open();
     }
@@ -266,17 +266,16 @@ fn on_logout(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
 fn leave(app: &App, id: ConnectionId, reason: DisconnectReason) {
     let Some(connection) = app.realtime.remove(id) else { return };
     let seconds = connection.opened.elapsed().as_secs_f64();
-    match connection.known_user() {
-        Some(user) => {
-            tracing::info!(connection.id = %id, user.id = %user.id(), ?reason, seconds, "a user disconnected");
-            if connection.set_visible(false) {
-                app.presence.go(user.id(), app.settings.chat.presence_grace);
-            }
-            if app.realtime.connections_of(user.id()).is_empty() {
-                presence::typing::forget_everywhere(app, user.id());
-            }
+    if let Some(user) = connection.known_user() {
+        tracing::info!(connection.id = %id, user.id = %user.id(), ?reason, seconds, "a user disconnected");
+        if connection.set_visible(false) {
+            app.presence.go(user.id(), app.settings.chat.presence_grace);
         }
-        None => tracing::info!(connection.id = %id, ?reason, seconds, "a connection ended without having authenticated"),
+        if app.realtime.connections_of(user.id()).is_empty() {
+            presence::typing::forget_everywhere(app, user.id());
+        }
+    } else {
+        tracing::info!(connection.id = %id, ?reason, seconds, "a connection ended without having authenticated");
     }
 }
 

@@ -451,7 +451,7 @@ fn sorted(members: &[UserId]) -> Vec<&str> {
     ids
 }
 
-/// A room's id that is a function of what makes it unique (UUIDv8, RFC 9562).
+/// A room's id that is a function of what makes it unique (`UUIDv8`, RFC 9562).
 fn id_of(kind: &str, parts: &[&str]) -> Uuid {
     let mut hash = Sha256::new();
     hash.update(kind);

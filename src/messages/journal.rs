@@ -273,7 +273,7 @@ impl Writer {
         let contents: Vec<&str> = drafts().map(|draft| draft.content.as_str()).collect();
         let client_msg_ids: Vec<Option<&str>> = drafts().map(|draft| draft.client_msg_id.as_deref()).collect();
         let replies: Vec<Option<Uuid>> = drafts().map(|draft| draft.reply_to.map(|id| id.0)).collect();
-        let roots: Vec<Option<Uuid>> = drafts().map(|draft| draft.thread_root_id.map(|id| id.0)).collect();
+        let threads: Vec<Option<Uuid>> = drafts().map(|draft| draft.thread_root_id.map(|id| id.0)).collect();
         let mentions: Vec<Option<&Value>> = drafts().map(|draft| draft.mentions.as_ref()).collect();
         let attachments: Vec<Option<&Value>> = drafts().map(|draft| draft.attachments.as_ref()).collect();
         let metadata: Vec<Option<&Value>> = drafts().map(|draft| draft.metadata.as_ref()).collect();
@@ -331,7 +331,7 @@ impl Writer {
             &contents as &[&str],
             &client_msg_ids as &[Option<&str>],
             &replies as &[Option<Uuid>],
-            &roots as &[Option<Uuid>],
+            &threads as &[Option<Uuid>],
             &mentions as &[Option<&Value>],
             &attachments as &[Option<&Value>],
             &metadata as &[Option<&Value>],
@@ -344,16 +344,15 @@ impl Writer {
 
     /// The connection, made anew when there is none.
     async fn backend(&mut self) -> Result<&mut Backend, sqlx::Error> {
-        let backend = match self.backend.take() {
-            Some(backend) => backend,
-            None => {
-                let mut connection = PgConnection::connect_with(&self.database).await?;
-                let now = query!(r#"SELECT pid, backend_start AS "started!", now() AS "now!" FROM pg_stat_activity WHERE pid = pg_backend_pid()"#)
-                    .fetch_one(&mut connection)
-                    .await?;
-                self.last_commit.get_or_insert(now.now);
-                Backend { connection, id: BackendId { pid: now.pid.unwrap_or_default(), started: now.started } }
-            }
+        let backend = if let Some(backend) = self.backend.take() {
+            backend
+        } else {
+            let mut connection = PgConnection::connect_with(&self.database).await?;
+            let now = query!(r#"SELECT pid, backend_start AS "started!", now() AS "now!" FROM pg_stat_activity WHERE pid = pg_backend_pid()"#)
+                .fetch_one(&mut connection)
+                .await?;
+            self.last_commit.get_or_insert(now.now);
+            Backend { connection, id: BackendId { pid: now.pid.unwrap_or_default(), started: now.started } }
         };
         Ok(self.backend.insert(backend))
     }

@@ -19,7 +19,12 @@ use std::{
 /// Who is typing where, on this process.
 #[derive(Default)]
 pub struct Typing {
-    rooms: Mutex<HashMap<RoomId, HashMap<UserId, (Instant, Option<String>)>>>,
+    rooms: Mutex<HashMap<RoomId, HashMap<UserId, Entry>>>,
+}
+
+struct Entry {
+    until: Instant,
+    name: Option<String>,
 }
 
 impl Typing {
@@ -29,28 +34,27 @@ impl Typing {
     }
 
     fn begin(&self, room: RoomId, user: &UserId, name: Option<String>, until: Instant) {
-        self.lock().entry(room).or_default().insert(user.clone(), (until, name));
+        self.lock().entry(room).or_default().insert(user.clone(), Entry { until, name });
     }
 
-    /// Gives the name of who was typing.
-    fn end(&self, room: RoomId, user: &UserId) -> Option<Option<String>> {
+    fn end(&self, room: RoomId, user: &UserId) -> Option<Entry> {
         let mut rooms = self.lock();
         let users = rooms.get_mut(&room)?;
-        let (_, name) = users.remove(user)?;
+        let entry = users.remove(user)?;
         if users.is_empty() {
             rooms.remove(&room);
         }
-        Some(name)
+        Some(entry)
     }
 
     fn take_expired(&self) -> Vec<(RoomId, UserId, Option<String>)> {
         let now = Instant::now();
         let mut expired = Vec::new();
         self.lock().retain(|room, users| {
-            users.retain(|user, (until, name)| {
-                let over = *until <= now;
+            users.retain(|user, entry| {
+                let over = entry.until <= now;
                 if over {
-                    expired.push((*room, user.clone(), name.take()));
+                    expired.push((*room, user.clone(), entry.name.take()));
                 }
                 !over
             });
@@ -63,7 +67,7 @@ impl Typing {
         self.lock().iter().filter(|(_, users)| users.contains_key(user)).map(|(room, _)| *room).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<RoomId, HashMap<UserId, (Instant, Option<String>)>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<RoomId, HashMap<UserId, Entry>>> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -94,8 +98,8 @@ pub async fn update(app: &App, connection: &Connection, user: &AuthUser, room: R
 
 /// Somebody who sends a message has stopped typing it, and who leaves a room types there no more.
 pub fn forget(app: &App, room: RoomId, user: &UserId) {
-    if let Some(name) = app.typing.end(room, user) {
-        tell(app, room, user, name.as_deref(), None);
+    if let Some(entry) = app.typing.end(room, user) {
+        tell(app, room, user, entry.name.as_deref(), None);
     }
 }
 
