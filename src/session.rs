@@ -85,7 +85,7 @@ pub async fn admit(app: App, socket: SocketRef, auth: Option<Value>, strict: boo
 
 /// The client has been told that it is connected.
 pub fn connected(app: &App, Extension(id): &Extension<ConnectionId>) {
-    if let Some(connection) = app.realtime.connection(id) {
+    if let Some(connection) = app.realtime.connection(*id) {
         connection.lane.open();
     }
 }
