@@ -7,11 +7,11 @@ use crate::{
     payload::{self, Fields},
 };
 use axum::{
-    body::Bytes,
     extract::{FromRequest, FromRequestParts, Path as AxumPath, Request},
     http::{header, request::Parts},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures_util::StreamExt;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{collections::HashMap, str::FromStr, sync::Arc};
 
@@ -51,12 +51,29 @@ impl FromRequest<App> for OptionalBody {
 
     async fn from_request(request: Request, app: &App) -> Result<Self> {
         let most = app.settings.http.max_body as usize;
-        let bytes = Bytes::from_request(request, app).await.map_err(|_| Error::PayloadTooLarge(most))?;
+        let bytes = read(request.into_body(), most).await?;
         if bytes.is_empty() {
             return Ok(Self(None));
         }
         Ok(Self(Some(Fields::of(payload::parse(&bytes)?)?)))
     }
+}
+
+/// Reads a body. One that is too large is read to its end all the same, within reason: a client that is still
+/// writing when the connection closes does not see the answer.
+async fn read(body: axum::body::Body, most: usize) -> Result<Vec<u8>> {
+    let (mut bytes, mut total) = (Vec::new(), 0);
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Error::PayloadInvalid("the body ended early".into()))?;
+        total += chunk.len();
+        if total <= most {
+            bytes.extend_from_slice(&chunk);
+        } else if total > most.saturating_mul(16) {
+            break;
+        }
+    }
+    if total > most { Err(Error::PayloadTooLarge(most)) } else { Ok(bytes) }
 }
 
 /// Parameters of the path.

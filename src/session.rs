@@ -104,7 +104,6 @@ fn presented_token(socket: &SocketRef, auth: Option<&Value>) -> Option<String> {
 /// Finds out who holds a token, and whether such a user is admitted to a namespace: `/admin` is for admins.
 async fn log_in(app: &App, token: &str, claimed_type: Option<&str>, namespace: &str) -> Result<AuthUser> {
     // Many frontends pass their whole Authorization header on.
-    let token = token.trim();
     let user = auth::authenticate(app, token.strip_prefix("Bearer ").unwrap_or(token)).await?;
     require_user_type(&user, claimed_type)?;
     if namespace == "/admin" && user.user.user_type != UserType::Admin {
