@@ -35,3 +35,4 @@ pub mod socket;
 pub mod telemetry;
 pub mod time;
 pub mod users;
+pub mod web;

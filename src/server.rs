@@ -10,7 +10,7 @@ use crate::{
     messages::{self, journal::Journal},
     presence::{self, Presence},
     realtime::Realtime,
-    rooms, session, users,
+    rooms, session, users, web,
 };
 use axum::{
     Json, Router,
@@ -91,11 +91,11 @@ async fn prepare_database(options: &PgConnectOptions, settings: &Settings) -> Re
     Ok((default_room, epoch))
 }
 
-/// Serves until `stop` says so, then ends what is under way and closes.
+/// Serves the chat, and some pages beside it, until `stop` says so; then ends what is under way and closes.
 ///
 /// # Errors
 /// Those of the listener.
-pub async fn serve(listener: TcpListener, app: App, mut stop: watch::Receiver<bool>) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, app: App, pages: Router<App>, mut stop: watch::Receiver<bool>) -> std::io::Result<()> {
     let (sockets, io) = sockets(&app);
     app.realtime.connect(io.clone());
     let listener = listener.tap_io(|stream| {
@@ -106,7 +106,7 @@ pub async fn serve(listener: TcpListener, app: App, mut stop: watch::Receiver<bo
         }
     });
     let mut stopping = stop.clone();
-    let server = axum::serve(listener, router(&app, sockets)).with_graceful_shutdown(async move {
+    let server = axum::serve(listener, router(&app, pages, sockets)).with_graceful_shutdown(async move {
         let _ = stopping.wait_for(|stop| *stop).await;
     });
     let mut server = tokio::spawn(server.into_future());
@@ -123,7 +123,7 @@ pub async fn serve(listener: TcpListener, app: App, mut stop: watch::Receiver<bo
     Ok(())
 }
 
-fn router(app: &App, sockets: SocketIoLayer) -> Router {
+fn router(app: &App, pages: Router<App>, sockets: SocketIoLayer) -> Router {
     let api = Router::new()
         .merge(auth::http::routes())
         .merge(users::http::routes())
@@ -133,6 +133,7 @@ fn router(app: &App, sockets: SocketIoLayer) -> Router {
         .layer(from_fn_with_state(app.clone(), in_time));
     Router::new()
         .nest("/api/v1", api)
+        .merge(pages)
         .route("/livez", routing::get(async || Json(json!({ "status": "ok" }))))
         .route("/readyz", routing::get(ready))
         .fallback(async || Error::NotFound)
@@ -140,6 +141,7 @@ fn router(app: &App, sockets: SocketIoLayer) -> Router {
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| Error::internal("a handler panicked").into_response()))
         .with_state(app.clone())
         .layer(sockets)
+        .layer(from_fn(web::serve_client))
         .layer(from_fn_with_state(app.clone(), check_origin))
         .layer(cors(&app.settings.http))
         .layer(from_fn(name_request))

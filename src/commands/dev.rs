@@ -18,6 +18,7 @@ use ires_chat::{
     rooms::RoomRef,
     server,
     users::{UserId, UserType},
+    web,
 };
 use serde_json::{Value, json};
 use std::{
@@ -70,7 +71,7 @@ async fn serve(listener: tokio::net::TcpListener, mut settings: Settings, dir: &
     let app = server::prepare(settings).await.map_err(Failure::Unavailable)?;
     let users = seed(&app).await.map_err(failed)?;
     let text = welcome(&users, address, cluster);
-    listen(listener, app, |_| println!("{text}")).await
+    listen(listener, app, web::demo(), |_| println!("{text}")).await
 }
 
 /// The secret of this directory's tokens: made once, so that tokens outlive a restart.

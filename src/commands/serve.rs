@@ -2,6 +2,7 @@
 
 use super::failed;
 use crate::{Failure, init_logs};
+use axum::Router;
 use ires_chat::{
     app::App,
     config::{HttpSettings, Settings},
@@ -27,7 +28,7 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
         tracing::warn!("CHAT_ALLOW_WEAK_SECRET is on: whoever guesses JWT_SECRET can be anybody");
     }
     let app = server::prepare(settings).await.map_err(Failure::Unavailable)?;
-    listen(listener, app, |address| println!("ires-chat listens on http://{address}")).await
+    listen(listener, app, Router::new(), |address| println!("ires-chat listens on http://{address}")).await
 }
 
 /// Takes the port, before anything else is begun.
@@ -40,7 +41,7 @@ pub async fn bind(settings: &HttpSettings) -> Result<TcpListener, Failure> {
 }
 
 /// Serves until a signal, and says where.
-pub async fn listen(listener: TcpListener, app: App, announce: impl FnOnce(std::net::SocketAddr)) -> Result<(), Failure> {
+pub async fn listen(listener: TcpListener, app: App, pages: Router<App>, announce: impl FnOnce(std::net::SocketAddr)) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(failed)?;
     let (stop, stopped) = watch::channel(false);
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
@@ -54,5 +55,5 @@ pub async fn listen(listener: TcpListener, app: App, announce: impl FnOnce(std::
     });
     // Connections that come from now on wait in the listener's backlog.
     announce(address);
-    server::serve(listener, app, stopped).await.map_err(failed)
+    server::serve(listener, app, pages, stopped).await.map_err(failed)
 }

@@ -1,0 +1,30 @@
+//! What browsers load: the Socket.IO client, where Node's servers have it, and the demo page of `ires-chat dev`.
+
+use axum::{
+    Router,
+    extract::Request,
+    http::{Method, header},
+    middleware::Next,
+    response::{Html, IntoResponse, Response},
+    routing,
+};
+
+/// socket.io-client 4.8.4, as published on npm (MIT licence, in the file's head).
+const CLIENT: &str = include_str!("../web/socket.io.min.js");
+const DEMO: &str = include_str!("../web/demo.html");
+
+/// Answers `GET /socket.io/socket.io.js`, so that pages written for a Node server find their script; to the engine
+/// it would be a bad request.
+pub async fn serve_client(request: Request, next: Next) -> Response {
+    let asked = matches!(request.uri().path(), "/socket.io/socket.io.js" | "/socket.io/socket.io.min.js");
+    if asked && request.method() == Method::GET {
+        let headers = [(header::CONTENT_TYPE, "application/javascript; charset=utf-8"), (header::CACHE_CONTROL, "public, max-age=3600")];
+        return (headers, CLIENT).into_response();
+    }
+    next.run(request).await
+}
+
+/// The demo page.
+pub fn demo<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    Router::new().route("/", routing::get(async || Html(DEMO)))
+}
