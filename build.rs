@@ -10,9 +10,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=migrations");
     println!("cargo::rerun-if-env-changed=SQLX_OFFLINE");
     println!("cargo::rerun-if-env-changed=SQLX_OFFLINE_DIR");
-    if env::var("SQLX_OFFLINE").is_ok_and(|value| value == "false")
-        || env::var_os("SQLX_OFFLINE_DIR").is_some()
-    {
+    if env::var("SQLX_OFFLINE").is_ok_and(|value| value == "false") || env::var_os("SQLX_OFFLINE_DIR").is_some() {
         return Ok(());
     }
 

@@ -1,3 +1,37 @@
-//! ires-chat.
+//! ires-chat: a chat backend that speaks Socket.IO and keeps every message in Postgres before anybody sees it.
+//!
+//! # The story of one message
+//!
+//! A socket is [admitted](session::admit) and its token checked; its events go through a [lane](socket::Lane), one
+//! after the other. `chat:message` is read by [`messages::socket`], checked by [`messages::send`], and takes a place
+//! in the [journal](messages::journal), which stores all that waits with one statement: that statement looks at the
+//! author's place in the room, takes the room's next number, and inserts. Once it is committed, the journal
+//! [tells the room](realtime::Realtime::tell_room), in the order of the numbers, and then the lane acknowledges.
+//! The same message over REST takes the same way from [`messages::send`] on.
+//!
+//! # Where things are
+//!
+//! Features are folders, and have the same four words in each: `mod` has types and rules, `store` has SQL, `http` and
+//! `socket` translate. They use one another in one direction: [`users`] ◄ [`auth`] ◄ [`rooms`] ◄ [`presence`] ◄
+//! [`messages`] ◄ [`lobby`] ◄ [`session`]. Under them lie [`realtime`], [`socket`], [`extract`], [`payload`],
+//! [`error`] and [`config`]; [`server`] puts everything together.
 
+pub mod app;
+pub mod auth;
+pub mod config;
+pub mod database;
 pub mod embedded;
+pub mod error;
+pub mod extract;
+pub mod lobby;
+pub mod messages;
+pub mod payload;
+pub mod presence;
+pub mod realtime;
+pub mod rooms;
+pub mod server;
+pub mod session;
+pub mod socket;
+pub mod telemetry;
+pub mod time;
+pub mod users;

@@ -1,1 +1,114 @@
-fn main() {}
+//! The command line: one of the commands, with settings from flags, the environment and `.env`.
+//!
+//! What a command has to say goes to stdout, logs go to stderr. Exit codes: 0 it worked, 1 it failed, 2 it was called
+//! wrongly, 69 a service that it needs is not there, 78 the configuration is wrong (as in sysexits.h).
+
+mod commands;
+
+use clap::{Parser, Subcommand};
+use ires_chat::{
+    config::{DatabaseSettings, LogSettings, Settings, unknown_variables},
+    telemetry,
+};
+use std::process::ExitCode;
+
+/// A chat backend that speaks Socket.IO and keeps every message in Postgres before anybody sees it.
+#[derive(Parser)]
+#[command(name = "ires-chat", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  ires-chat dev                                    try it: a private Postgres, demo users, everything printed
+  DATABASE_URL=postgres://… JWT_SECRET=… ires-chat serve
+  ires-chat migrate info
+  JWT_SECRET=… ires-chat token mint alice --name Alice
+  ires-chat config show";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start with a private Postgres under ./.ires-chat, demo users and rooms
+    Dev(Box<commands::dev::Dev>),
+    /// Serve from the Postgres of DATABASE_URL
+    Serve(Box<Settings>),
+    /// Look at, or apply, the migrations of the database
+    #[command(subcommand)]
+    Migrate(commands::migrate::Migrate),
+    /// Make or check access tokens
+    #[command(subcommand)]
+    Token(commands::token::Token),
+    /// Look after accounts
+    #[command(subcommand)]
+    User(commands::user::User),
+    /// Check or show the settings that would be used
+    #[command(subcommand)]
+    Config(commands::config::Config),
+    /// Prove the database's invariants: dense numbers, counts, no orphans
+    Doctor(DatabaseSettings),
+    /// Ask a running server whether it is ready
+    Health(commands::health::Health),
+}
+
+/// Why a command failed: one line, and the exit code.
+#[derive(Debug)]
+pub enum Failure {
+    /// It did not work.
+    Failed(String),
+    /// The database, or the server, is not there.
+    Unavailable(String),
+    /// The settings are wrong.
+    Misconfigured(String),
+}
+
+impl Failure {
+    fn report(&self) -> ExitCode {
+        let (message, code) = match self {
+            Self::Failed(message) => (message, 1),
+            Self::Unavailable(message) => (message, 69),
+            Self::Misconfigured(message) => (message, 78),
+        };
+        eprintln!("ires-chat: {message}");
+        ExitCode::from(code)
+    }
+}
+
+fn main() -> ExitCode {
+    match dotenvy::dotenv() {
+        Ok(_) => {}
+        Err(error) if error.not_found() => {}
+        Err(error) => return Failure::Misconfigured(format!(".env: {error}")).report(),
+    }
+    let cli = Cli::parse();
+    let unknown = unknown_variables::<Cli>();
+    if !unknown.is_empty() {
+        return Failure::Misconfigured(format!("unknown setting {}: see `ires-chat serve --help`", unknown.join(", "))).report();
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::Failed(format!("no runtime: {error}")).report(),
+    };
+    match runtime.block_on(run(cli.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Dev(dev) => commands::dev::run(*dev).await,
+        Command::Serve(settings) => commands::serve::run(*settings).await,
+        Command::Migrate(migrate) => commands::migrate::run(migrate).await,
+        Command::Token(token) => commands::token::run(token),
+        Command::User(user) => commands::user::run(user).await,
+        Command::Config(config) => commands::config::run(config),
+        Command::Doctor(settings) => commands::doctor::run(settings).await,
+        Command::Health(health) => commands::health::run(health).await,
+    }
+}
+
+/// Begins to log, for commands that do.
+fn init_logs(settings: &LogSettings) -> Result<(), Failure> {
+    telemetry::init(settings).map_err(Failure::Misconfigured)
+}

@@ -39,11 +39,7 @@ impl Binaries {
 /// The programs in the `named` directory, else the first that fit of `pg_config --bindir`, `PATH` and the usual places.
 ///
 /// `wanted` is the major version that made the cluster in `data`, which no other can open.
-pub(super) fn find(
-    named: Option<&Path>,
-    wanted: Option<u32>,
-    data: &Path,
-) -> Result<Binaries, Error> {
+pub(super) fn find(named: Option<&Path>, wanted: Option<u32>, data: &Path) -> Result<Binaries, Error> {
     let candidates = named.map_or_else(candidates, |dir| vec![dir.to_owned()]);
     let mut unfit = Error::NotInstalled;
     for dir in candidates {
@@ -58,12 +54,7 @@ pub(super) fn find(
         };
         match wanted {
             Some(wanted) if wanted != found => {
-                unfit = Error::OtherVersion {
-                    data: data.to_owned(),
-                    wanted,
-                    dir,
-                    found,
-                };
+                unfit = Error::OtherVersion { data: data.to_owned(), wanted, dir, found };
             }
             None if found < OLDEST => unfit = Error::TooOld { dir, found },
             _ => return Ok(Binaries { dir }),
@@ -85,11 +76,7 @@ fn candidates() -> Vec<PathBuf> {
             .filter_map(|dir| fs::canonicalize(dir.join("postgres")).ok())
             .filter_map(|program| program.parent().map(Path::to_owned)),
     );
-    dirs.extend(
-        VERSIONED
-            .iter()
-            .flat_map(|(parent, prefix, rest)| versions(Path::new(parent), prefix, rest)),
-    );
+    dirs.extend(VERSIONED.iter().flat_map(|(parent, prefix, rest)| versions(Path::new(parent), prefix, rest)));
     dirs
 }
 
@@ -98,11 +85,7 @@ fn directories(path: Option<&OsStr>) -> impl Iterator<Item = PathBuf> {
 }
 
 fn pg_config() -> Option<PathBuf> {
-    let output = Command::new("pg_config")
-        .arg("--bindir")
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
+    let output = Command::new("pg_config").arg("--bindir").stdin(Stdio::null()).output().ok()?;
     let dir = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| dir.trim().into())
 }
@@ -114,12 +97,7 @@ fn versions(parent: &Path, prefix: &str, rest: &str) -> Vec<PathBuf> {
         .flatten()
         .filter_map(|entry| {
             let entry = entry.ok()?;
-            let version = entry
-                .file_name()
-                .to_str()?
-                .strip_prefix(prefix)?
-                .parse()
-                .ok()?;
+            let version = entry.file_name().to_str()?.strip_prefix(prefix)?.parse().ok()?;
             Some((version, entry.path().join(rest)))
         })
         .collect();
@@ -129,10 +107,7 @@ fn versions(parent: &Path, prefix: &str, rest: &str) -> Vec<PathBuf> {
 
 /// The major version of a complete set of programs, or the program that is missing or does not run.
 fn version_in(dir: &Path) -> Result<u32, &'static str> {
-    if let Some(missing) = PROGRAMS
-        .into_iter()
-        .find(|program| !dir.join(program).is_file())
-    {
+    if let Some(missing) = PROGRAMS.into_iter().find(|program| !dir.join(program).is_file()) {
         return Err(missing);
     }
     Command::new(dir.join("postgres"))
@@ -147,9 +122,7 @@ fn version_in(dir: &Path) -> Result<u32, &'static str> {
 /// `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)` is 15, `postgres (PostgreSQL) 19beta1` is 19.
 fn major(version: &str) -> Option<u32> {
     let number = version.split_once("(PostgreSQL) ")?.1;
-    let end = number
-        .find(|character: char| !character.is_ascii_digit())
-        .unwrap_or(number.len());
+    let end = number.find(|character: char| !character.is_ascii_digit()).unwrap_or(number.len());
     number[..end].parse().ok()
 }
 
@@ -159,10 +132,7 @@ mod tests {
 
     #[test]
     fn a_version_is_read_from_what_postgres_prints() {
-        assert_eq!(
-            major("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n"),
-            Some(15)
-        );
+        assert_eq!(major("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n"), Some(15));
         assert_eq!(major("postgres (PostgreSQL) 19beta1"), Some(19));
         assert_eq!(major("postgres (PostgreSQL) 18"), Some(18));
         assert_eq!(major("mysqld 8.0"), None);
@@ -183,19 +153,13 @@ mod tests {
 
     #[test]
     fn an_absent_directory_has_no_versions() {
-        assert_eq!(
-            versions(Path::new("/nowhere/at/all"), "", "bin"),
-            Vec::<PathBuf>::new()
-        );
+        assert_eq!(versions(Path::new("/nowhere/at/all"), "", "bin"), Vec::<PathBuf>::new());
     }
 
     #[test]
     fn a_named_directory_without_the_programs_is_refused_by_name() {
         let error = find(Some(Path::new("/nowhere")), None, Path::new("/data")).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "/nowhere (CHAT_PG_BIN) has no working `postgres`: name the directory that holds Postgres's programs"
-        );
+        assert_eq!(error.to_string(), "/nowhere (CHAT_PG_BIN) has no working `postgres`: name the directory that holds Postgres's programs");
     }
 
     #[test]

@@ -76,10 +76,7 @@ impl Cluster {
         let binaries = binaries::find(options.pg_bin.as_deref(), place.version()?, &place.data)?;
         place.remove_half_made();
         place.make_socket_dir()?;
-        let cluster = Self {
-            server: Server::new(place, binaries, options.settings.clone()),
-            _lock: lock,
-        };
+        let cluster = Self { server: Server::new(place, binaries, options.settings.clone()), _lock: lock };
         if !cluster.data_dir().exists() {
             cluster.server.make()?;
         }
@@ -105,19 +102,9 @@ impl Cluster {
     /// A line to paste into a shell: an SQL prompt on the chat's database.
     #[must_use]
     pub fn psql(&self) -> String {
-        let program = if binaries::is_in_path("psql") {
-            "psql".into()
-        } else {
-            self.server
-                .binaries
-                .program("psql")
-                .to_string_lossy()
-                .into_owned()
-        };
+        let program = if binaries::is_in_path("psql") { "psql".into() } else { self.server.binaries.program("psql").to_string_lossy().into_owned() };
         let socket = self.server.place.socket.to_string_lossy();
-        [&program, "-h", &*socket, "-p", "5432", "-U", NAME, NAME]
-            .map(shell_quoted)
-            .join(" ")
+        [&program, "-h", &*socket, "-p", "5432", "-U", NAME, NAME].map(shell_quoted).join(" ")
     }
 
     /// Where the data is.
@@ -186,28 +173,16 @@ impl Drop for Cluster {
 /// Makes us the only owner of `home`. The system frees the lock when we end, however we end.
 fn take_lock(home: &Path) -> Result<File, Error> {
     let path = home.join("lock");
-    let open = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path);
+    let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
     let mut lock = open.map_err(Error::io("open", &path))?;
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            let pid = io::read_to_string(&lock)
-                .ok()
-                .and_then(|pid| pid.trim().parse().ok());
-            return Err(Error::Locked {
-                dir: home.to_owned(),
-                pid,
-            });
+            let pid = io::read_to_string(&lock).ok().and_then(|pid| pid.trim().parse().ok());
+            return Err(Error::Locked { dir: home.to_owned(), pid });
         }
         Err(TryLockError::Error(reason)) => return Err(Error::io("lock", &path)(reason)),
     }
-    lock.set_len(0)
-        .and_then(|()| writeln!(lock, "{}", process::id()))
-        .map_err(Error::io("write", &path))?;
+    lock.set_len(0).and_then(|()| writeln!(lock, "{}", process::id())).map_err(Error::io("write", &path))?;
     Ok(lock)
 }

@@ -70,14 +70,8 @@ impl Place {
         }
         // The account needs to pass through; everything inside has permissions of its own.
         let mode = if account.is_some() { 0o711 } else { 0o700 };
-        fs::set_permissions(&home, Permissions::from_mode(mode))
-            .map_err(Error::io("protect", &home))?;
-        Ok(Self {
-            data: home.join("data"),
-            socket: socket_dir(&home),
-            home,
-            account,
-        })
+        fs::set_permissions(&home, Permissions::from_mode(mode)).map_err(Error::io("protect", &home))?;
+        Ok(Self { data: home.join("data"), socket: socket_dir(&home), home, account })
     }
 
     /// The major version of Postgres that made the data, if there are any.
@@ -85,21 +79,13 @@ impl Place {
         let Ok(metadata) = fs::metadata(&self.data) else {
             return Ok(None);
         };
-        let us = self
-            .account
-            .map_or_else(|| geteuid().as_raw(), |account| account.uid);
+        let us = self.account.map_or_else(|| geteuid().as_raw(), |account| account.uid);
         if metadata.uid() != us {
-            return Err(Error::NotYours {
-                path: self.data.clone(),
-                owner: metadata.uid(),
-            });
+            return Err(Error::NotYours { path: self.data.clone(), owner: metadata.uid() });
         }
-        match fs::read_to_string(self.data.join("PG_VERSION")).map(|version| version.trim().parse())
-        {
+        match fs::read_to_string(self.data.join("PG_VERSION")).map(|version| version.trim().parse()) {
             Ok(Ok(version)) => Ok(Some(version)),
-            _ => Err(Error::NotACluster {
-                path: self.data.clone(),
-            }),
+            _ => Err(Error::NotACluster { path: self.data.clone() }),
         }
     }
 
@@ -112,11 +98,7 @@ impl Place {
     /// Removes what processes that were killed have left half made, as far as it can be removed yet.
     pub(super) fn remove_half_made(&self) {
         for entry in fs::read_dir(&self.home).into_iter().flatten().flatten() {
-            if entry
-                .file_name()
-                .as_bytes()
-                .starts_with(HALF_MADE.as_bytes())
-            {
+            if entry.file_name().as_bytes().starts_with(HALF_MADE.as_bytes()) {
                 let _ = fs::remove_dir_all(entry.path());
             }
         }
@@ -139,13 +121,7 @@ impl Place {
     /// and not the server, which we stop in order.
     pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        command
-            .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .env("LC_ALL", "C")
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .process_group(0);
+        command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("LC_ALL", "C").current_dir("/").stdin(Stdio::null()).process_group(0);
         if let Some(account) = self.account {
             command.uid(account.uid).gid(account.gid);
         }
@@ -158,28 +134,18 @@ impl Account {
     fn for_data(data: &Path) -> Result<Self, Error> {
         if let Ok(metadata) = fs::metadata(data) {
             return if metadata.uid() == 0 {
-                Err(Error::BelongsToRoot {
-                    path: data.to_owned(),
-                })
+                Err(Error::BelongsToRoot { path: data.to_owned() })
             } else {
-                Ok(Self {
-                    uid: metadata.uid(),
-                    gid: metadata.gid(),
-                })
+                Ok(Self { uid: metadata.uid(), gid: metadata.gid() })
             };
         }
         let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
-        ["postgres", "nobody"]
-            .iter()
-            .find_map(|name| Self::in_passwd(&users, name))
-            .ok_or(Error::NoAccount)
+        ["postgres", "nobody"].iter().find_map(|name| Self::in_passwd(&users, name)).ok_or(Error::NoAccount)
     }
 
     /// Reads a line `name:password:uid:gid:…`.
     fn in_passwd(users: &str, name: &str) -> Option<Self> {
-        let line = users
-            .lines()
-            .find(|line| line.split(':').next() == Some(name))?;
+        let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
         let mut numbers = line.split(':').skip(2).map(str::parse);
         let (uid, gid) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
         (uid != 0).then_some(Self { uid, gid })
@@ -215,13 +181,9 @@ pub(super) fn make_private_dir(dir: &Path, account: Option<Account>) -> Result<(
     let (us, owner) = (geteuid().as_raw(), metadata.uid());
     let is_ours = owner == us || account.is_some_and(|account| account.uid == owner);
     if !metadata.is_dir() || !is_ours || metadata.mode() & 0o077 != 0 {
-        return Err(Error::Exposed {
-            path: dir.to_owned(),
-        });
+        return Err(Error::Exposed { path: dir.to_owned() });
     }
-    account.map_or(Ok(()), |account| {
-        lchown(dir, Some(account.uid), Some(account.gid)).map_err(Error::io("hand over", dir))
-    })
+    account.map_or(Ok(()), |account| lchown(dir, Some(account.uid), Some(account.gid)).map_err(Error::io("hand over", dir)))
 }
 
 fn socket_dir(home: &Path) -> PathBuf {
@@ -235,10 +197,7 @@ fn socket_dir(home: &Path) -> PathBuf {
 /// A short name for a long path.
 fn digest(path: &Path) -> String {
     let digest = Sha256::digest(path.as_os_str().as_bytes());
-    let start = digest
-        .iter()
-        .take(8)
-        .fold(0, |start: u64, &byte| start << 8 | u64::from(byte));
+    let start = digest.iter().take(8).fold(0, |start: u64, &byte| start << 8 | u64::from(byte));
     format!("{start:016x}")
 }
 
@@ -252,18 +211,11 @@ fn nearest_above(path: &Path) -> &Path {
 mod tests {
     use super::*;
 
-    const USERS: &str =
-        "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65533:nobody:/:/bin/false\nbad:x:a:b::\n";
+    const USERS: &str = "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65533:nobody:/:/bin/false\nbad:x:a:b::\n";
 
     #[test]
     fn an_account_is_read_from_the_list_of_users() {
-        assert_eq!(
-            Account::in_passwd(USERS, "nobody"),
-            Some(Account {
-                uid: 65534,
-                gid: 65533
-            })
-        );
+        assert_eq!(Account::in_passwd(USERS, "nobody"), Some(Account { uid: 65534, gid: 65533 }));
         assert_eq!(Account::in_passwd(USERS, "nobod"), None);
         assert_eq!(Account::in_passwd(USERS, "bad"), None);
     }
@@ -275,10 +227,7 @@ mod tests {
 
     #[test]
     fn a_socket_stands_beside_the_data_while_its_path_is_short_enough() {
-        assert_eq!(
-            socket_dir(Path::new("/srv/chat")),
-            Path::new("/srv/chat/socket")
-        );
+        assert_eq!(socket_dir(Path::new("/srv/chat")), Path::new("/srv/chat/socket"));
         let longest = format!("/{}", "x".repeat(LONGEST_SOCKET_DIR - "//socket".len()));
         assert!(socket_dir(Path::new(&longest)).starts_with(&longest));
         assert!(!socket_dir(Path::new(&format!("{longest}x"))).starts_with(&longest));

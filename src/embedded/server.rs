@@ -41,12 +41,7 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn new(place: Place, binaries: Binaries, settings: Vec<(String, String)>) -> Self {
-        Self {
-            place,
-            binaries,
-            settings,
-            child: Mutex::new(None),
-        }
+        Self { place, binaries, settings, child: Mutex::new(None) }
     }
 
     /// Runs `initdb` beside the final place, then renames.
@@ -62,21 +57,13 @@ impl Server {
         }
         fs::rename(&fresh, &self.place.data).map_err(Error::io("rename", &fresh))?;
         // A power cut must not undo the renaming once messages have been acknowledged.
-        File::open(&self.place.home)
-            .and_then(|home| home.sync_all())
-            .map_err(Error::io("write", &self.place.home))
+        File::open(&self.place.home).and_then(|home| home.sync_all()).map_err(Error::io("write", &self.place.home))
     }
 
     fn initdb(&self, dir: &Path, locale: &str) -> Result<(), Error> {
         let mut command = self.command("initdb");
         command.arg("-D").arg(dir).args(["-U", NAME]);
-        command.args([
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale",
-            locale,
-            "--data-checksums",
-        ]);
+        command.args(["--auth=trust", "--encoding=UTF8", "--locale", locale, "--data-checksums"]);
         self.run("initdb", &mut command)
     }
 
@@ -101,23 +88,14 @@ impl Server {
         let taken_over = self.pid().is_some();
         if !taken_over {
             let mut command = self.command("postgres");
-            command
-                .arg("-D")
-                .arg(&self.place.data)
-                .args(self.arguments());
-            let child = log
-                .spawn(&mut command)
-                .map_err(self.cannot_run("postgres"))?;
+            command.arg("-D").arg(&self.place.data).args(self.arguments());
+            let child = log.spawn(&mut command).map_err(self.cannot_run("postgres"))?;
             *self.child() = Some(child);
         }
         loop {
             match self.ask("SELECT 1") {
                 Err(Error::Failed { said, log, .. }) if begin.elapsed() > START_LIMIT => {
-                    return Err(Error::Silent {
-                        pid: self.pid(),
-                        said,
-                        log,
-                    });
+                    return Err(Error::Silent { pid: self.pid(), said, log });
                 }
                 Err(Error::Failed { .. }) => {}
                 answer => return answer.map(|_| true),
@@ -125,11 +103,7 @@ impl Server {
             if self.pid().is_none() {
                 let said = log.reason();
                 let passes = taken_over || is_held(&said) && begin.elapsed() < RELEASE_LIMIT;
-                return if passes {
-                    Ok(false)
-                } else {
-                    Err(self.failed("postgres", said))
-                };
+                return if passes { Ok(false) } else { Err(self.failed("postgres", said)) };
             }
             thread::sleep(ASK_EVERY);
         }
@@ -145,20 +119,14 @@ impl Server {
             Stop::Immediate => "immediate",
         };
         let mut command = self.command("pg_ctl");
-        command
-            .arg("stop")
-            .arg("-D")
-            .arg(&self.place.data)
-            .args(["-m", mode, "-w", "-t", "60"]);
+        command.arg("stop").arg("-D").arg(&self.place.data).args(["-m", mode, "-w", "-t", "60"]);
         let stopped = self.run("pg_ctl", &mut command);
         // It may have ended by itself between the question and the command.
         if stopped.is_err() && self.pid().is_some() {
             return stopped;
         }
         if let Some(mut child) = self.child().take() {
-            child
-                .wait()
-                .map_err(Error::io("wait for", &self.place.data))?;
+            child.wait().map_err(Error::io("wait for", &self.place.data))?;
         }
         Ok(())
     }
@@ -170,9 +138,7 @@ impl Server {
             .env("PGCONNECT_TIMEOUT", "3")
             .arg("-h")
             .arg(&self.place.socket)
-            .args([
-                "-p", "5432", "-U", NAME, "-d", "postgres", "-X", "-A", "-t", "-c", sql,
-            ])
+            .args(["-p", "5432", "-U", NAME, "-d", "postgres", "-X", "-A", "-t", "-c", sql])
             .output()
             .map_err(self.cannot_run("psql"))?;
         if output.status.success() {
@@ -220,21 +186,14 @@ impl Server {
             ("full_page_writes", "on"),
             ("synchronous_commit", "on"),
         ];
-        let theirs = self
-            .settings
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()));
-        ours.into_iter()
-            .chain(theirs)
-            .flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")])
-            .collect()
+        let theirs = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        ours.into_iter().chain(theirs).flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]).collect()
     }
 
     /// Whether the running server was started with our settings; Postgres writes its command line down.
     fn runs_as_we_would_start_it(&self) -> bool {
         let ours = format!("\"{}\"", self.arguments().join("\" \""));
-        fs::read_to_string(self.place.data.join("postmaster.opts"))
-            .is_ok_and(|written| written.trim_end().ends_with(&ours))
+        fs::read_to_string(self.place.data.join("postmaster.opts")).is_ok_and(|written| written.trim_end().ends_with(&ours))
     }
 
     fn command(&self, program: &str) -> Command {
@@ -254,19 +213,11 @@ impl Server {
 
     fn cannot_run(&self, program: &str) -> impl FnOnce(io::Error) -> Error + use<> {
         let path = self.binaries.program(program);
-        move |reason| Error::Io {
-            doing: "run",
-            path,
-            reason,
-        }
+        move |reason| Error::Io { doing: "run", path, reason }
     }
 
     fn failed(&self, program: &'static str, said: String) -> Error {
-        Error::Failed {
-            program,
-            said,
-            log: self.log_path(),
-        }
+        Error::Failed { program, said, log: self.log_path() }
     }
 
     fn open_log(&self) -> Result<Log, Error> {
@@ -283,9 +234,7 @@ fn is_server_of(pid: u32, data: &Path) -> bool {
     if cfg!(target_os = "linux") {
         // Empty for a zombie.
         let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        command
-            .split(|&byte| byte == 0)
-            .any(|argument| argument == data.as_os_str().as_bytes())
+        command.split(|&byte| byte == 0).any(|argument| argument == data.as_os_str().as_bytes())
     } else {
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
         pid.is_some_and(|pid| test_kill_process(pid).is_ok())
@@ -298,9 +247,6 @@ mod tests {
 
     #[test]
     fn this_process_is_no_server() {
-        assert!(!is_server_of(
-            std::process::id(),
-            Path::new("/srv/chat/data")
-        ));
+        assert!(!is_server_of(std::process::id(), Path::new("/srv/chat/data")));
     }
 }

@@ -36,21 +36,11 @@ async fn a_fresh_cluster_is_durable_and_private() {
         ("server_encoding", "UTF8"),
         ("listen_addresses", ""),
     ] {
-        let found: String = db
-            .fetch_one(sqlx::query("SELECT current_setting($1)").bind(setting))
-            .await
-            .unwrap()
-            .get(0);
+        let found: String = db.fetch_one(sqlx::query("SELECT current_setting($1)").bind(setting)).await.unwrap().get(0);
         assert_eq!(found, value, "{setting}");
     }
-    assert_eq!(
-        fs::metadata(cluster.socket_dir()).unwrap().mode() & 0o777,
-        0o700
-    );
-    assert_eq!(
-        fs::metadata(cluster.data_dir()).unwrap().mode() & 0o777,
-        0o700
-    );
+    assert_eq!(fs::metadata(cluster.socket_dir()).unwrap().mode() & 0o777, 0o700);
+    assert_eq!(fs::metadata(cluster.data_dir()).unwrap().mode() & 0o777, 0o700);
     assert!(cluster.data_dir().starts_with(home.path()));
 }
 
@@ -72,16 +62,9 @@ fn the_printed_line_opens_a_prompt_on_the_database() {
     let cluster = start(&home.path().join("it's a dir"));
 
     let line = format!("{} -X -A -t -c 'SELECT current_database()'", cluster.psql());
-    let output = Command::new("/bin/sh")
-        .args(["-c", &line])
-        .output()
-        .unwrap();
+    let output = Command::new("/bin/sh").args(["-c", &line]).output().unwrap();
 
-    assert_eq!(
-        String::from_utf8(output.stdout).unwrap(),
-        "ires_chat\n",
-        "{line}"
-    );
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "ires_chat\n", "{line}");
 }
 
 #[test]
@@ -92,14 +75,8 @@ fn a_second_owner_is_told_who_the_first_one_is() {
     let second = Cluster::start(&options(home.path())).unwrap_err();
 
     let pid = std::process::id();
-    assert!(
-        matches!(second, Error::Locked { pid: Some(found), .. } if found == pid),
-        "{second}"
-    );
-    assert!(
-        second.to_string().contains(&format!("(process {pid})")),
-        "{second}"
-    );
+    assert!(matches!(second, Error::Locked { pid: Some(found), .. } if found == pid), "{second}");
+    assert!(second.to_string().contains(&format!("(process {pid})")), "{second}");
     assert!(first.postmaster_pid().is_some());
 }
 
@@ -107,10 +84,7 @@ fn a_second_owner_is_told_who_the_first_one_is() {
 fn a_stopped_cluster_leaves_no_process_and_no_socket() {
     let home = TempDir::new();
     let cluster = start(home.path());
-    let (pid, socket) = (
-        cluster.postmaster_pid().unwrap(),
-        cluster.socket_dir().to_owned(),
-    );
+    let (pid, socket) = (cluster.postmaster_pid().unwrap(), cluster.socket_dir().to_owned());
     assert!(runs(pid));
     assert!(socket.join(".s.PGSQL.5432").exists());
 
@@ -138,8 +112,7 @@ fn a_ctrl_c_at_the_terminal_does_not_reach_the_server() {
 
     let cluster = start(home.path());
 
-    let group_of =
-        |pid| getpgid(Some(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap())).unwrap();
+    let group_of = |pid| getpgid(Some(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap())).unwrap();
     let server = cluster.postmaster_pid().unwrap();
     assert_ne!(group_of(server), group_of(std::process::id()));
 }
@@ -179,18 +152,11 @@ async fn a_server_taken_over_gets_the_settings_asked_for() {
 
     kill(&mut owner);
     let mut options = options(home.path());
-    options
-        .settings
-        .push(("max_connections".to_owned(), "33".to_owned()));
+    options.settings.push(("max_connections".to_owned(), "33".to_owned()));
     let cluster = Cluster::start(&options).unwrap();
 
     assert_ne!(cluster.postmaster_pid(), Some(server));
-    let found: String = connect(&cluster)
-        .await
-        .fetch_one("SHOW max_connections")
-        .await
-        .unwrap()
-        .get(0);
+    let found: String = connect(&cluster).await.fetch_one("SHOW max_connections").await.unwrap().get(0);
     assert_eq!(found, "33");
     assert_eq!(remembered(&cluster).await, [42]);
 }
@@ -243,26 +209,18 @@ fn data_of_another_version_are_left_alone() {
 
     let error = Cluster::start(&options(home.path())).unwrap_err();
 
-    assert!(
-        matches!(error, Error::OtherVersion { wanted: 12, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, Error::OtherVersion { wanted: 12, .. }), "{error}");
 }
 
 #[test]
 fn a_server_that_refuses_to_start_is_quoted() {
     let home = TempDir::new();
     let mut options = options(home.path());
-    options
-        .settings
-        .push(("no_such_setting".to_owned(), "1".to_owned()));
+    options.settings.push(("no_such_setting".to_owned(), "1".to_owned()));
 
     let error = Cluster::start(&options).unwrap_err().to_string();
 
-    assert!(
-        error.contains("unrecognized configuration parameter"),
-        "{error}"
-    );
+    assert!(error.contains("unrecognized configuration parameter"), "{error}");
     assert!(!error.contains('\n'), "{error}");
 }
 
@@ -320,11 +278,7 @@ async fn a_test_may_kill_and_freeze_its_own_server() {
     server.start_again();
     assert_ne!(server.pid(), before);
     let mut db = server.connect("copy").await;
-    let kept: i64 = db
-        .fetch_one("SELECT sum(number)::int8 FROM kept")
-        .await
-        .unwrap()
-        .get(0);
+    let kept: i64 = db.fetch_one("SELECT sum(number)::int8 FROM kept").await.unwrap().get(0);
     assert_eq!(kept, 1);
 
     server.stop();
@@ -348,9 +302,7 @@ fn a_killed_test_process_leaves_no_server_and_no_directory() {
 
     kill(&mut child);
 
-    wait_until("server and directory are gone", || {
-        !runs(server) && !dir.exists()
-    });
+    wait_until("server and directory are gone", || !runs(server) && !dir.exists());
 }
 
 /// Not a test by itself: what the child processes of the tests above run.
@@ -361,10 +313,7 @@ async fn child_process_that_owns_a_cluster() {
         Some(dir) if dir.is_empty() => {
             let server = cluster::shared();
             println!("answer={}", server.pid());
-            println!(
-                "answer={}",
-                server.cluster().data_dir().parent().unwrap().display()
-            );
+            println!("answer={}", server.cluster().data_dir().parent().unwrap().display());
             thread::park();
         }
         Some(dir) => {
@@ -386,11 +335,7 @@ fn child_with_cluster(dir: &Path) -> (Child, u32) {
 
 fn child(dir: Option<&Path>) -> Child {
     Command::new(env::current_exe().unwrap())
-        .args([
-            "child_process_that_owns_a_cluster",
-            "--ignored",
-            "--nocapture",
-        ])
+        .args(["child_process_that_owns_a_cluster", "--ignored", "--nocapture"])
         .env(CHILD_DIR, dir.unwrap_or(Path::new("")))
         .env_remove("TEST_DATABASE_URL")
         .stdout(Stdio::piped())
@@ -430,11 +375,7 @@ fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 fn options(dir: &Path) -> Options {
-    Options {
-        dir: dir.to_owned(),
-        pg_bin: env::var_os("CHAT_PG_BIN").map(Into::into),
-        settings: Vec::new(),
-    }
+    Options { dir: dir.to_owned(), pg_bin: env::var_os("CHAT_PG_BIN").map(Into::into), settings: Vec::new() }
 }
 
 fn start(dir: &Path) -> Cluster {
@@ -442,27 +383,18 @@ fn start(dir: &Path) -> Cluster {
 }
 
 async fn connect(cluster: &Cluster) -> PgConnection {
-    PgConnection::connect(&cluster.database_url())
-        .await
-        .unwrap()
+    PgConnection::connect(&cluster.database_url()).await.unwrap()
 }
 
 async fn remember(cluster: &Cluster, number: i64) {
     let mut db = connect(cluster).await;
-    db.execute("CREATE TABLE IF NOT EXISTS remembered (number int8)")
-        .await
-        .unwrap();
-    db.execute(sqlx::query("INSERT INTO remembered VALUES ($1)").bind(number))
-        .await
-        .unwrap();
+    db.execute("CREATE TABLE IF NOT EXISTS remembered (number int8)").await.unwrap();
+    db.execute(sqlx::query("INSERT INTO remembered VALUES ($1)").bind(number)).await.unwrap();
     db.close().await.unwrap();
 }
 
 async fn remembered(cluster: &Cluster) -> Vec<i64> {
     let mut db = connect(cluster).await;
-    let rows = db
-        .fetch_all("SELECT number FROM remembered ORDER BY number")
-        .await
-        .unwrap();
+    let rows = db.fetch_all("SELECT number FROM remembered ORDER BY number").await.unwrap();
     rows.iter().map(|row| row.get(0)).collect()
 }

@@ -20,9 +20,7 @@ use std::{
 
 use ires_chat::embedded::{Cluster, Options, Stop};
 use rustix::process::{Pid, Signal, kill_process};
-use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions,
-};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions};
 
 /// A database server, ours or (with `TEST_DATABASE_URL`) somebody else's.
 pub struct Server {
@@ -44,10 +42,7 @@ struct Own {
 pub fn shared() -> &'static Server {
     static SHARED: OnceLock<Server> = OnceLock::new();
     SHARED.get_or_init(|| match env::var("TEST_DATABASE_URL") {
-        Ok(admin_url) if !admin_url.is_empty() => Server {
-            own: None,
-            admin_url,
-        },
+        Ok(admin_url) if !admin_url.is_empty() => Server { own: None, admin_url },
         _ => Server::start(),
     })
 }
@@ -74,10 +69,7 @@ impl Server {
         };
         let cluster = Cluster::start(&options).expect("a throw-away cluster starts");
         let admin_url = cluster.database_url_of("postgres");
-        Self {
-            own: Some(Own { cluster, _dir: dir }),
-            admin_url,
-        }
+        Self { own: Some(Own { cluster, _dir: dir }), admin_url }
     }
 
     /// The URL of one of the databases.
@@ -87,9 +79,7 @@ impl Server {
             None => (self.admin_url.as_str(), String::new()),
         };
         let authority = server.find("://").map_or(0, |scheme| scheme + 3);
-        let end = server[authority..]
-            .find('/')
-            .map_or(server.len(), |path| authority + path);
+        let end = server[authority..].find('/').map_or(server.len(), |path| authority + path);
         format!("{}/{database}{parameters}", &server[..end])
     }
 
@@ -104,42 +94,29 @@ impl Server {
 
     /// Drops a database, cutting whoever is connected to it.
     pub async fn drop_database(&self, name: &str) {
-        self.administer(format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"))
-            .await;
+        self.administer(format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)")).await;
     }
 
     /// A connection to one of the databases.
     pub async fn connect(&self, database: &str) -> PgConnection {
         let options: PgConnectOptions = self.url(database).parse().expect("a URL of Postgres");
-        options
-            .connect()
-            .await
-            .expect("the test server takes a connection")
+        options.connect().await.expect("the test server takes a connection")
     }
 
     async fn administer(&self, statement: String) {
-        let mut admin = PgConnection::connect(&self.admin_url)
-            .await
-            .expect("the test server takes a connection");
-        admin
-            .execute(AssertSqlSafe(statement.as_str()))
-            .await
-            .unwrap_or_else(|error| panic!("{statement}: {error}"));
+        let mut admin = PgConnection::connect(&self.admin_url).await.expect("the test server takes a connection");
+        admin.execute(AssertSqlSafe(statement.as_str())).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
         admin.close().await.expect("a connection closes");
     }
 
     /// Stops the server in order (an exclusive one only, as all that follow).
     pub fn stop(&self) {
-        self.cluster()
-            .stop_postgres(Stop::Fast)
-            .expect("the server stops");
+        self.cluster().stop_postgres(Stop::Fast).expect("the server stops");
     }
 
     /// Starts the server again after [`Self::stop`] or [`Self::kill`]; returns when it answers.
     pub fn start_again(&self) {
-        self.cluster()
-            .start_postgres()
-            .expect("the server starts again");
+        self.cluster().start_postgres().expect("the server starts again");
     }
 
     /// `kill -9` of the server's first process; the others end when they notice.
@@ -177,8 +154,7 @@ impl Server {
     /// The cluster itself.
     pub fn cluster(&self) -> &Cluster {
         let own = self.own.as_ref();
-        &own.expect("only a cluster of our own can be stopped")
-            .cluster
+        &own.expect("only a cluster of our own can be stopped").cluster
     }
 }
 
@@ -205,18 +181,12 @@ fn thaw(cluster: &Cluster) {
 fn children_of(parent: u32) -> Vec<u32> {
     let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
     let children = children.expect("Linux lists the children of a process that runs");
-    children
-        .split_whitespace()
-        .map(|pid| pid.parse().expect("a process id"))
-        .collect()
+    children.split_whitespace().map(|pid| pid.parse().expect("a process id")).collect()
 }
 
 /// Sends a signal; a process that is gone already is no error.
 pub fn signal(pid: u32, signal: Signal) {
-    let pid = i32::try_from(pid)
-        .ok()
-        .and_then(Pid::from_raw)
-        .expect("a process id");
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
     let _ = kill_process(pid, signal);
 }
 
@@ -268,8 +238,6 @@ fn watch(dir: &Path) {
         let input = watcher.stdin.take().expect("its input is a pipe");
         Mutex::new((watcher, input))
     });
-    let mut watcher = WATCHER
-        .lock()
-        .expect("no test panics while it writes a line");
+    let mut watcher = WATCHER.lock().expect("no test panics while it writes a line");
     writeln!(watcher.1, "{}", dir.display()).expect("the watcher listens");
 }

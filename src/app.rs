@@ -1,0 +1,71 @@
+//! Everything that a request may need, in one cheap handle.
+
+use crate::{
+    auth::{passwords::Passwords, tokens::Keys},
+    config::{Settings, Switch},
+    lobby::QuietRooms,
+    messages::journal::Journal,
+    presence::{Presence, typing::Typing},
+    realtime::Realtime,
+    rooms::{RoomId, turns::Turns},
+};
+use sqlx::PgPool;
+use std::{ops::Deref, sync::Arc, time::Duration};
+use uuid::Uuid;
+
+/// A handle to the running server's parts.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// The parts.
+pub struct Parts {
+    /// The settings, checked.
+    pub settings: Settings,
+    /// Where everything is kept.
+    pub db: PgPool,
+    /// Signs and verifies access tokens.
+    pub keys: Keys,
+    /// Hashes passwords.
+    pub passwords: Passwords,
+    /// Writes messages.
+    pub journal: Journal,
+    /// Reaches the sockets.
+    pub realtime: Arc<Realtime>,
+    /// Keeps what is told of a room in order.
+    pub turns: Arc<Turns>,
+    /// Who is here.
+    pub presence: Presence,
+    /// Who is typing.
+    pub typing: Typing,
+    /// Which large rooms changed their size.
+    pub quiet_rooms: QuietRooms,
+    /// The room that everybody is in.
+    pub default_room: RoomId,
+    /// Which history this database holds.
+    pub epoch: Uuid,
+}
+
+impl App {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// How long the database may take before somebody who waits is told `UNAVAILABLE`.
+    pub fn patience(&self) -> Duration {
+        self.settings.database.database_timeout
+    }
+
+    /// Whether users come from another system.
+    pub fn accounts_live_elsewhere(&self) -> bool {
+        self.settings.auth.registration == Switch::Off
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}

@@ -1,0 +1,304 @@
+//! Identity: who somebody is, and for how long we believe it.
+//!
+//! A token is checked in two steps. [`tokens`] checks what it says of itself; then its session is looked up, since
+//! a session that was revoked ends at once whatever the token says. A valid token of another system makes its user
+//! and its session at first sight, and brings the user into the default room.
+
+pub mod http;
+pub mod passwords;
+pub mod store;
+pub mod tokens;
+
+use crate::{
+    app::App,
+    error::{Error, Result, violates},
+    payload::{Fields, Length},
+    realtime::ConnectionId,
+    users::{self, User, UserId, UserType},
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use std::time::Duration;
+use tokens::Claims;
+use uuid::Uuid;
+
+/// A lost reply to a refresh may be asked for again for so long.
+const REFRESH_REPEAT: TimeDelta = TimeDelta::seconds(15);
+
+/// Somebody whose token and session were found good. Holding one is the proof.
+#[derive(Debug, Clone)]
+pub struct AuthUser {
+    /// The profile.
+    pub user: User,
+    /// The session, which can be revoked.
+    pub session_id: Uuid,
+    /// When the token ends.
+    pub expires_at: DateTime<Utc>,
+}
+
+impl AuthUser {
+    /// The user's id.
+    pub fn id(&self) -> &UserId {
+        &self.user.id
+    }
+}
+
+/// What logging in answers.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoggedIn {
+    user: User,
+    access_token: String,
+    refresh_token: String,
+    token_type: &'static str,
+    expires_in: u64,
+    session_id: Uuid,
+}
+
+/// One session in the list of them.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Session {
+    /// The id to revoke it by.
+    pub id: Uuid,
+    /// Whether it is the one that asks.
+    pub current: bool,
+    /// When it began.
+    #[serde(with = "crate::time")]
+    pub created_at: DateTime<Utc>,
+    /// When it was last refreshed.
+    #[serde(with = "crate::time")]
+    pub last_used_at: DateTime<Utc>,
+    /// When it ends by itself.
+    #[serde(with = "crate::time")]
+    pub expires_at: DateTime<Utc>,
+}
+
+/// A new account.
+pub struct Registration {
+    username: String,
+    password: String,
+    name: Option<String>,
+}
+
+/// A user name and a password.
+pub struct Credentials {
+    username: String,
+    password: String,
+}
+
+const PASSWORD: Length = Length::new(1, 1_000);
+
+impl Registration {
+    /// Reads `{username, password, name?}`.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` with every fault.
+    pub fn read(mut fields: Fields) -> Result<Self> {
+        let username = fields.required_text("username", Length::new(1, 64));
+        if username.chars().any(|c| !c.is_ascii_alphanumeric() && !"._-".contains(c)) {
+            fields.fault("username", "invalid", "Letters, digits, dots, dashes and underscores are allowed.");
+        }
+        let password = fields.required_text("password", PASSWORD);
+        // Counted untrimmed: every character of a password counts, and none is cut off.
+        match password.chars().count() {
+            0 | 8..=128 => {}
+            1..8 => fields.fault("password", "too_short", "At least 8 characters are needed."),
+            _ => fields.fault("password", "too_long", "At most 128 characters are allowed."),
+        }
+        let name = fields.name("name", users::NAME);
+        fields.finish()?;
+        Ok(Self { username, password, name })
+    }
+}
+
+impl Credentials {
+    /// Reads `{username, password}`.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` with every fault.
+    pub fn read(mut fields: Fields) -> Result<Self> {
+        let credentials =
+            Self { username: fields.required_text("username", Length::new(1, 128)), password: fields.required_text("password", PASSWORD) };
+        fields.finish()?;
+        Ok(credentials)
+    }
+}
+
+/// Finds out who holds a token, and that its session stands.
+///
+/// # Errors
+/// The `AUTH_…` code that fits, or `UNAVAILABLE` without the database.
+pub async fn authenticate(app: &App, token: &str) -> Result<AuthUser> {
+    let claims = app.keys.verify(token)?;
+    if let Some(session_id) = claims.session_id {
+        let holder = store::holder_of_session(&app.db, session_id, &claims.user_id).await?;
+        return holder.ok_or(Error::Revoked)?.admit(&claims);
+    }
+    if let Some(holder) = store::holder_of_token(&app.db, &claims.token_key, &claims.user_id).await? {
+        return holder.admit(&claims);
+    }
+    first_sight(app, &claims).await?;
+    let holder = store::holder_of_token(&app.db, &claims.token_key, &claims.user_id).await?;
+    holder.ok_or(Error::TokenInvalid("it belongs to another user"))?.admit(&claims)
+}
+
+/// A session's row with its user.
+pub struct Holder {
+    /// The profile.
+    pub user: User,
+    /// The session.
+    pub session_id: Uuid,
+    /// Whether it may no longer be used.
+    pub ended: bool,
+}
+
+impl Holder {
+    fn admit(self, claims: &Claims) -> Result<AuthUser> {
+        if self.ended {
+            return Err(Error::Revoked);
+        }
+        Ok(AuthUser { user: self.user, session_id: self.session_id, expires_at: claims.expires_at })
+    }
+}
+
+async fn first_sight(app: &App, claims: &Claims) -> Result<()> {
+    let mut tx = app.db.begin().await?;
+    store::welcome(&mut tx, claims).await?;
+    store::begin_session(&mut tx, Uuid::now_v7(), &claims.user_id, Some(&claims.token_key), claims.expires_at).await?;
+    crate::rooms::store::enter_default_room(&mut tx, app.default_room, &claims.user_id).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Makes an account and logs in.
+///
+/// # Errors
+/// `CONFLICT` when the name is taken, `FORBIDDEN` where accounts live elsewhere.
+pub async fn register(app: &App, new: Registration) -> Result<LoggedIn> {
+    if app.accounts_live_elsewhere() {
+        return Err(Error::Forbidden("accounts are not made here"));
+    }
+    let hash = app.passwords.hash(new.password).await?;
+    let mut tx = app.db.begin().await?;
+    let made = store::make_account(&mut tx, &Uuid::now_v7().to_string(), &new.username, new.name.as_deref(), &hash).await;
+    let user = match made {
+        Err(error) if violates(&error, "users_username_key") => return Err(Error::Conflict("This user name is taken.")),
+        made => made?,
+    };
+    crate::rooms::store::enter_default_room(&mut tx, app.default_room, &user.id).await?;
+    let answer = open_session(app, &mut tx, user).await?;
+    tx.commit().await?;
+    Ok(answer)
+}
+
+/// Logs in to an own account.
+///
+/// # Errors
+/// `INVALID_CREDENTIALS`, the same and as late for an unknown user as for a wrong password.
+pub async fn log_in(app: &App, credentials: Credentials) -> Result<LoggedIn> {
+    let account = store::account(&app.db, &credentials.username).await?;
+    let (user, hash) = account.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
+    let known = app.passwords.verify(credentials.password, hash).await?;
+    let user = user.filter(|_| known).ok_or(Error::InvalidCredentials)?;
+    let mut tx = app.db.begin().await?;
+    let answer = open_session(app, &mut tx, user).await?;
+    tx.commit().await?;
+    Ok(answer)
+}
+
+async fn open_session(app: &App, tx: &mut sqlx::PgConnection, user: User) -> Result<LoggedIn> {
+    let (session_id, token, now) = (Uuid::now_v7(), tokens::new_refresh_token(), Utc::now());
+    let until = now + app.settings.auth.refresh_token_ttl;
+    store::begin_session(tx, session_id, &user.id, None, until).await?;
+    store::keep_refresh_token(tx, &tokens::hash_of(&token), session_id, until).await?;
+    answer(app, user, session_id, token, now)
+}
+
+fn answer(app: &App, user: User, session_id: Uuid, refresh_token: String, now: DateTime<Utc>) -> Result<LoggedIn> {
+    let life: Duration = app.settings.auth.access_token_ttl;
+    let access_token = app.keys.mint(&user.id, user.user_type, None, Some(session_id), now, now + life)?;
+    Ok(LoggedIn { user, access_token, refresh_token, token_type: "Bearer", expires_in: life.as_secs(), session_id })
+}
+
+/// Exchanges a refresh token for the next one and an access token. The same token again within 15 seconds gives
+/// the same answer, for the reply may have been lost; later it was stolen, and the session ends.
+///
+/// # Errors
+/// `AUTH_TOKEN_INVALID`, `AUTH_TOKEN_EXPIRED` or `AUTH_REVOKED`.
+pub async fn refresh(app: &App, token: &str) -> Result<LoggedIn> {
+    let hash = tokens::hash_of(token);
+    let mut tx = app.db.begin().await?;
+    let found = store::lock_refresh_token(&mut tx, &hash).await?.ok_or(Error::TokenInvalid("it is not a refresh token of ours"))?;
+    let now = Utc::now();
+    if found.holder.ended {
+        return Err(Error::Revoked);
+    }
+    if found.expires_at < now {
+        return Err(Error::TokenExpired);
+    }
+    let session_id = found.holder.session_id;
+    let next = app.keys.next_refresh_token(token);
+    let issued = match found.used_at {
+        Some(used_at) if used_at + REFRESH_REPEAT < now => {
+            store::revoke(&mut *tx, &found.holder.user.id, Some(session_id)).await?;
+            tx.commit().await?;
+            app.realtime.end_sessions(&found.holder.user.id, Some(session_id), None);
+            return Err(Error::Revoked);
+        }
+        Some(used_at) => used_at,
+        None => {
+            let until = now + app.settings.auth.refresh_token_ttl;
+            let used_at = store::use_refresh_token(&mut tx, &hash, now).await?;
+            store::keep_refresh_token(&mut tx, &tokens::hash_of(&next), session_id, until).await?;
+            store::prolong_session(&mut tx, session_id, until).await?;
+            used_at
+        }
+    };
+    let answer = answer(app, found.holder.user, session_id, next, issued)?;
+    tx.commit().await?;
+    Ok(answer)
+}
+
+/// Ends the caller's session, or all of the caller's sessions, and closes their connections, but not the one that
+/// asks: it is still to be answered.
+///
+/// # Errors
+/// `UNAVAILABLE` without the database.
+pub async fn log_out(app: &App, caller: &AuthUser, all_devices: bool, asking: Option<ConnectionId>) -> Result<()> {
+    let session = (!all_devices).then_some(caller.session_id);
+    store::revoke(&app.db, caller.id(), session).await?;
+    app.realtime.end_sessions(caller.id(), session, asking);
+    Ok(())
+}
+
+/// The caller's sessions that stand, newest first.
+///
+/// # Errors
+/// `UNAVAILABLE` without the database.
+pub async fn sessions(app: &App, caller: &AuthUser, before: Option<Uuid>, limit: i64) -> Result<Vec<Session>> {
+    store::sessions(&app.db, caller, before, limit).await
+}
+
+/// Ends one of the caller's sessions and closes its sockets.
+///
+/// # Errors
+/// `NOT_FOUND` for anybody else's.
+pub async fn revoke_session(app: &App, caller: &AuthUser, session_id: Uuid) -> Result<()> {
+    if store::revoke(&app.db, caller.id(), Some(session_id)).await? == 0 {
+        return Err(Error::NotFound);
+    }
+    app.realtime.end_sessions(caller.id(), Some(session_id), None);
+    Ok(())
+}
+
+/// Reads the `userType` of `auth:login`, which must be the one that the user has.
+///
+/// # Errors
+/// `AUTH_USER_TYPE_INVALID`.
+pub fn require_user_type(user: &AuthUser, claimed: Option<&str>) -> Result<()> {
+    match claimed {
+        Some(word) if UserType::parse(word) != Some(user.user.user_type) => Err(Error::UserTypeInvalid),
+        _ => Ok(()),
+    }
+}

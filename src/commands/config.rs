@@ -1,0 +1,26 @@
+//! `ires-chat config`: the settings that a server would run with.
+
+use crate::Failure;
+use clap::Subcommand;
+use ires_chat::config::Settings;
+
+/// What to do.
+#[derive(Subcommand)]
+pub enum Config {
+    /// Say whether a server would start with them
+    Check(Box<Settings>),
+    /// Print them, secrets hidden
+    Show(Box<Settings>),
+}
+
+/// Does it.
+pub fn run(config: Config) -> Result<(), Failure> {
+    match config {
+        Config::Check(settings) => {
+            settings.check().map_err(Failure::Misconfigured)?;
+            println!("the settings are good");
+        }
+        Config::Show(settings) => println!("{settings:#?}"),
+    }
+    Ok(())
+}

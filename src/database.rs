@@ -1,0 +1,194 @@
+//! The database: connecting, migrating, and refusing one that could lose what was acknowledged.
+
+use crate::{
+    config::{DatabaseSettings, Secret},
+    error::Result,
+};
+use sqlx::{
+    ConnectOptions, Connection, PgConnection, PgPool,
+    migrate::{Migrate, MigrateError, Migrator},
+    postgres::{PgConnectOptions, PgPoolOptions},
+    query, query_scalar,
+};
+use std::{collections::HashSet, str::FromStr, time::Duration};
+use tracing::log::LevelFilter;
+use uuid::Uuid;
+
+/// The files of `migrations/`, as sqlx-cli reads them too.
+pub static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// The oldest Postgres that this is tested with.
+const OLDEST_POSTGRES: i32 = 150_000;
+
+/// One migration, and whether the database has it.
+pub struct MigrationState {
+    /// The number in front of its file's name.
+    pub version: i64,
+    /// The rest of the name.
+    pub description: String,
+    /// Whether the database has it.
+    pub applied: bool,
+    /// Whether the database has another text under this number.
+    pub differs: bool,
+}
+
+/// How to connect, for the pool, the journal and the commands alike.
+///
+/// # Errors
+/// One line about the URL, without what is in it.
+pub fn options(url: &Secret, timeout: Duration) -> Result<PgConnectOptions, String> {
+    let options = PgConnectOptions::from_str(url.reveal())
+        .map_err(|_| "DATABASE_URL is not a URL such as postgres://user:password@host/database".to_owned())?;
+    let options = options
+        .application_name("ires-chat")
+        .options([("statement_timeout", timeout.as_millis().to_string()), ("idle_in_transaction_session_timeout", "60000".to_owned())]);
+    Ok(options.log_statements(LevelFilter::Off).log_slow_statements(LevelFilter::Warn, Duration::from_secs(1)))
+}
+
+/// A pool that connects when it is needed.
+pub fn pool(options: PgConnectOptions, settings: &DatabaseSettings) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(settings.database_connections)
+        .acquire_timeout(settings.database_timeout.min(Duration::from_secs(3)))
+        .connect_lazy_with(options)
+}
+
+/// Connects once, and checks that this is a Postgres that keeps what it confirms.
+///
+/// # Errors
+/// One line for the operator.
+pub async fn inspect(options: &PgConnectOptions, allow_unsafe: bool) -> Result<PgConnection, String> {
+    let mut db = PgConnection::connect_with(options).await.map_err(|error| format!("the database cannot be reached: {error}"))?;
+    let settings = query!(
+        r#"SELECT current_setting('server_version_num')::integer AS "version!", current_setting('fsync') AS "fsync!",
+               current_setting('full_page_writes') AS "full_page_writes!", current_setting('synchronous_commit') AS "synchronous_commit!""#
+    )
+    .fetch_one(&mut db)
+    .await
+    .map_err(|error| format!("the database cannot be read: {error}"))?;
+    if settings.version < OLDEST_POSTGRES {
+        return Err(format!("Postgres 15 or newer is needed; this one says {}", settings.version));
+    }
+    let lossy = [("fsync", &settings.fsync), ("full_page_writes", &settings.full_page_writes), ("synchronous_commit", &settings.synchronous_commit)];
+    let off: Vec<&str> = lossy.iter().filter(|(_, value)| *value == "off").map(|(name, _)| *name).collect();
+    if !off.is_empty() && !allow_unsafe {
+        return Err(format!(
+            "this database would lose acknowledged messages in a crash: {} is off (set CHAT_ALLOW_UNSAFE_DATABASE=true to run on it all the same)",
+            off.join(", ")
+        ));
+    }
+    Ok(db)
+}
+
+/// Applies what is missing, under sqlx's lock, so that several servers may start at once.
+///
+/// # Errors
+/// Those of sqlx: a migration that fails, or one that was changed after it was applied.
+pub async fn migrate(db: &mut PgConnection) -> Result<(), MigrateError> {
+    // A long migration is not a slow request.
+    query!("SET statement_timeout = 0").execute(&mut *db).await?;
+    MIGRATIONS.run(db).await
+}
+
+/// All migrations, those of this program and those that only the database knows.
+///
+/// # Errors
+/// Those of the database.
+pub async fn migration_states(db: &mut PgConnection) -> Result<Vec<MigrationState>, MigrateError> {
+    let table = &MIGRATIONS.table_name;
+    let exists = query_scalar!(r#"SELECT to_regclass($1) IS NOT NULL AS "exists!""#, table.as_ref()).fetch_one(&mut *db).await?;
+    let applied = if exists { db.list_applied_migrations(table).await? } else { Vec::new() };
+    let mut states: Vec<MigrationState> = MIGRATIONS
+        .iter()
+        .map(|migration| {
+            let found = applied.iter().find(|found| found.version == migration.version);
+            MigrationState {
+                version: migration.version,
+                description: migration.description.to_string(),
+                applied: found.is_some(),
+                differs: found.is_some_and(|found| found.checksum != migration.checksum),
+            }
+        })
+        .collect();
+    let known: HashSet<i64> = states.iter().map(|state| state.version).collect();
+    states.extend(applied.iter().filter(|found| !known.contains(&found.version)).map(|found| MigrationState {
+        version: found.version,
+        description: "unknown to this version of ires-chat".to_owned(),
+        applied: true,
+        differs: false,
+    }));
+    Ok(states)
+}
+
+/// The random value that tells one history from another.
+///
+/// # Errors
+/// Those of the database.
+pub async fn epoch(db: &mut PgConnection) -> Result<Uuid> {
+    Ok(query_scalar!("SELECT epoch FROM database_identity").fetch_one(db).await?)
+}
+
+/// Whether the database answers.
+///
+/// # Errors
+/// Why it does not.
+pub async fn ping(db: &PgPool) -> Result<()> {
+    query!(r#"SELECT 1 AS "one!""#).fetch_one(db).await?;
+    Ok(())
+}
+
+/// An invariant, and how often it is broken.
+pub struct Finding {
+    /// What must hold.
+    pub invariant: &'static str,
+    /// How many rows break it.
+    pub broken: i64,
+    /// One of them.
+    pub example: Option<String>,
+}
+
+/// Examines every invariant. Reads all rooms, memberships and messages: minutes on a large database.
+///
+/// # Errors
+/// Those of the database.
+pub async fn examine(db: &mut PgConnection) -> Result<Vec<Finding>> {
+    query!("SET statement_timeout = 0").execute(&mut *db).await?;
+    let row = query!(
+        r#"SELECT
+               (SELECT count(*) FROM messages AS m LEFT JOIN rooms AS r ON r.id = m.room_id WHERE r.id IS NULL) AS "roomless!",
+               (SELECT min(m.id::text) FROM messages AS m LEFT JOIN rooms AS r ON r.id = m.room_id WHERE r.id IS NULL) AS roomless_example,
+               (SELECT count(*) FROM messages AS m LEFT JOIN users AS u ON u.id = m.author_id WHERE u.id IS NULL) AS "authorless!",
+               (SELECT min(m.id::text) FROM messages AS m LEFT JOIN users AS u ON u.id = m.author_id WHERE u.id IS NULL) AS authorless_example,
+               (SELECT count(*) FROM messages AS m JOIN rooms AS r ON r.id = m.room_id WHERE GREATEST(m.seq, m.rev) > r.last_seq) AS "ahead!",
+               (SELECT min(m.id::text) FROM messages AS m JOIN rooms AS r ON r.id = m.room_id WHERE GREATEST(m.seq, m.rev) > r.last_seq) AS ahead_example"#
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    let rooms = query!(
+        r#"WITH truth AS (
+               SELECT r.id, r.member_count, r.last_seq, r.last_message_seq,
+                   (SELECT count(*) FROM room_members AS m WHERE m.room_id = r.id AND m.state = 'joined') AS members,
+                   (SELECT max(seq) FROM messages AS m WHERE m.room_id = r.id) AS last_message,
+                   (SELECT max(GREATEST(m.read_seq, m.changed_seq)) FROM room_members AS m WHERE m.room_id = r.id) AS last_marker
+               FROM rooms AS r
+               WHERE r.deleted_at IS NULL
+           )
+           SELECT count(*) FILTER (WHERE member_count <> members) AS "count!",
+               min(id::text) FILTER (WHERE member_count <> members) AS count_example,
+               count(*) FILTER (WHERE last_message_seq IS DISTINCT FROM last_message) AS "last!",
+               min(id::text) FILTER (WHERE last_message_seq IS DISTINCT FROM last_message) AS last_example,
+               count(*) FILTER (WHERE last_marker > last_seq) AS "marker!",
+               min(id::text) FILTER (WHERE last_marker > last_seq) AS marker_example
+           FROM truth"#
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(vec![
+        Finding { invariant: "every message has its room", broken: row.roomless, example: row.roomless_example },
+        Finding { invariant: "every message has its author", broken: row.authorless, example: row.authorless_example },
+        Finding { invariant: "no message is ahead of its room's last number", broken: row.ahead, example: row.ahead_example },
+        Finding { invariant: "every room counts its members right", broken: rooms.count, example: rooms.count_example },
+        Finding { invariant: "every room knows its last message", broken: rooms.last, example: rooms.last_example },
+        Finding { invariant: "no marker is ahead of its room's last number", broken: rooms.marker, example: rooms.marker_example },
+    ])
+}

@@ -1,0 +1,318 @@
+//! The one error of this program: what went wrong, in the words of the contract.
+//!
+//! A variant is a fact about the request. Each has a code that never changes and a status that goes with it; a
+//! caller's own fault is told in full, ours is logged once, where it leaves, and shown as `INTERNAL_ERROR` with
+//! the trace id under which the log has it.
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use std::{borrow::Cow, collections::BTreeMap, fmt};
+use uuid::Uuid;
+
+/// What every fallible function of this crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a request was refused or could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something other than `auth:login` from a socket that has not authenticated.
+    #[error("Authenticate first: emit auth:login with a token.")]
+    AuthRequired,
+    /// No token where one is due.
+    #[error("A bearer token is required.")]
+    TokenMissing,
+    /// A token that was not made for us, or not by whom we trust.
+    #[error("The token is not valid: {0}.")]
+    TokenInvalid(&'static str),
+    /// A token past its `exp`.
+    #[error("The token has expired.")]
+    TokenExpired,
+    /// A socket that did not authenticate in time.
+    #[error("No valid token arrived in time.")]
+    AuthTimeout,
+    /// A session that was logged out or revoked.
+    #[error("The session was revoked.")]
+    Revoked,
+    /// A `userType` that the token does not carry or the namespace does not admit.
+    #[error("This user type is not admitted here.")]
+    UserTypeInvalid,
+    /// `auth:login` as somebody else on an authenticated socket.
+    #[error("The socket belongs to another user: connect anew to change users.")]
+    IdentityMismatch,
+    /// Unknown user or wrong password: the caller does not learn which.
+    #[error("The user name or the password is wrong.")]
+    InvalidCredentials,
+    /// Fields that break a rule, each named with its reasons.
+    #[error("Some fields are not valid: {}.", names(.0))]
+    Validation(BTreeMap<Cow<'static, str>, Vec<FieldFault>>),
+    /// Not even the right kind of payload.
+    #[error("The payload cannot be read: {0}.")]
+    PayloadInvalid(Cow<'static, str>),
+    /// More bytes than one event or body may have.
+    #[error("The payload is larger than {0} bytes.")]
+    PayloadTooLarge(usize),
+    /// An event that this namespace does not know.
+    #[error("There is no such event.")]
+    UnknownEvent,
+    /// Known, but not allowed.
+    #[error("You may not do this: {0}.")]
+    Forbidden(&'static str),
+    /// No such room, or one that the caller may not see: the two are one answer.
+    #[error("There is no such room.")]
+    RoomNotFound,
+    /// A room that the caller sees but is not in.
+    #[error("You are not a member of this room.")]
+    NotAMember,
+    /// A banned user at the door.
+    #[error("You are banned from this room.")]
+    Banned,
+    /// A muted member who speaks.
+    #[error("You are muted in this room.")]
+    Muted,
+    /// Speaking in a room that can only be read.
+    #[error("The room is archived.")]
+    RoomArchived,
+    /// Users that do not exist, by the names they were asked for.
+    #[error("There is no such user: {}.", .0.join(", "))]
+    UserNotFound(Vec<String>),
+    /// No such message, or one in a room that the caller may not see.
+    #[error("There is no such message.")]
+    MessageNotFound,
+    /// The thing exists already, or changed meanwhile.
+    #[error("{0}")]
+    Conflict(&'static str),
+    /// A `clientMsgId` or `clientRoomId` that was used for something else.
+    #[error("This client id was used with other content.")]
+    IdempotencyMismatch,
+    /// Too much at once.
+    #[error("Too many requests: slow down.")]
+    RateLimited {
+        /// When to try again, in milliseconds.
+        retry_after_ms: u64,
+    },
+    /// The database, or the server's patience, is not there at the moment. Nothing is known to be lost: try again.
+    #[error("The service is not available at the moment: try again.")]
+    Unavailable,
+    /// An unknown route or resource.
+    #[error("There is nothing here.")]
+    NotFound,
+    /// A known route, but not with this method.
+    #[error("This method is not allowed here.")]
+    MethodNotAllowed,
+    /// Our own fault.
+    #[error("Something went wrong on our side.")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// One reason why a field is not valid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldFault {
+    /// `required`, `type`, `too_short`, `too_long`, `nul`, `surrogate`, `range` or `invalid`.
+    pub code: &'static str,
+    /// The rule in words.
+    pub message: Cow<'static, str>,
+}
+
+fn names(fields: &BTreeMap<Cow<'static, str>, Vec<FieldFault>>) -> String {
+    fields.keys().map(AsRef::as_ref).collect::<Vec<_>>().join(", ")
+}
+
+/// The error object of the contract, the same on sockets and over REST.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorBody {
+    code: &'static str,
+    message: String,
+    status: u16,
+    retryable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<String>,
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fields: Option<BTreeMap<Cow<'static, str>, Vec<FieldFault>>>,
+    trace_id: String,
+    #[serde(with = "crate::time")]
+    timestamp: DateTime<Utc>,
+}
+
+impl ErrorBody {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The sentence for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Says which event failed, and by which of the client's own ids it can be recognised.
+    #[must_use]
+    pub fn about(mut self, event: &str, reference: Option<String>) -> Self {
+        self.event = Some(event.to_owned());
+        self.reference = reference;
+        self
+    }
+}
+
+impl Error {
+    /// One field with one fault.
+    pub fn field(name: &'static str, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::Validation(BTreeMap::from([(name.into(), vec![FieldFault { code, message: message.into() }])]))
+    }
+
+    /// Our own fault, from whatever says so.
+    pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Internal(cause.into())
+    }
+
+    /// The code and the HTTP status that goes with it.
+    pub fn code(&self) -> (&'static str, StatusCode) {
+        match self {
+            Self::AuthRequired => ("AUTH_REQUIRED", StatusCode::UNAUTHORIZED),
+            Self::TokenMissing => ("AUTH_TOKEN_MISSING", StatusCode::UNAUTHORIZED),
+            Self::TokenInvalid(_) => ("AUTH_TOKEN_INVALID", StatusCode::UNAUTHORIZED),
+            Self::TokenExpired => ("AUTH_TOKEN_EXPIRED", StatusCode::UNAUTHORIZED),
+            Self::AuthTimeout => ("AUTH_TIMEOUT", StatusCode::UNAUTHORIZED),
+            Self::Revoked => ("AUTH_REVOKED", StatusCode::UNAUTHORIZED),
+            Self::UserTypeInvalid => ("AUTH_USER_TYPE_INVALID", StatusCode::FORBIDDEN),
+            Self::IdentityMismatch => ("AUTH_IDENTITY_MISMATCH", StatusCode::CONFLICT),
+            Self::InvalidCredentials => ("INVALID_CREDENTIALS", StatusCode::UNAUTHORIZED),
+            Self::Validation(_) => ("VALIDATION_ERROR", StatusCode::BAD_REQUEST),
+            Self::PayloadInvalid(_) => ("PAYLOAD_INVALID", StatusCode::BAD_REQUEST),
+            Self::PayloadTooLarge(_) => ("PAYLOAD_TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::UnknownEvent => ("UNKNOWN_EVENT", StatusCode::NOT_FOUND),
+            Self::Forbidden(_) => ("FORBIDDEN", StatusCode::FORBIDDEN),
+            Self::RoomNotFound => ("ROOM_NOT_FOUND", StatusCode::NOT_FOUND),
+            Self::NotAMember => ("NOT_A_MEMBER", StatusCode::FORBIDDEN),
+            Self::Banned => ("BANNED", StatusCode::FORBIDDEN),
+            Self::Muted => ("MUTED", StatusCode::FORBIDDEN),
+            Self::RoomArchived => ("ROOM_ARCHIVED", StatusCode::FORBIDDEN),
+            Self::UserNotFound(_) => ("USER_NOT_FOUND", StatusCode::NOT_FOUND),
+            Self::MessageNotFound => ("MESSAGE_NOT_FOUND", StatusCode::NOT_FOUND),
+            Self::Conflict(_) => ("CONFLICT", StatusCode::CONFLICT),
+            Self::IdempotencyMismatch => ("IDEMPOTENCY_MISMATCH", StatusCode::CONFLICT),
+            Self::RateLimited { .. } => ("RATE_LIMITED", StatusCode::TOO_MANY_REQUESTS),
+            Self::Unavailable => ("UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
+            Self::NotFound => ("NOT_FOUND", StatusCode::NOT_FOUND),
+            Self::MethodNotAllowed => ("METHOD_NOT_ALLOWED", StatusCode::METHOD_NOT_ALLOWED),
+            Self::Internal(_) => ("INTERNAL_ERROR", StatusCode::INTERNAL_SERVER_ERROR),
+        }
+    }
+
+    /// Makes the object that the caller sees. The only place where a fault of ours is logged.
+    pub fn into_body(self, trace_id: String) -> ErrorBody {
+        let (code, status) = self.code();
+        if let Self::Internal(cause) = &self {
+            tracing::error!(trace.id = trace_id, error = %Causes(cause.as_ref()), "a request failed");
+        }
+        let (retryable, retry_after_ms) = match &self {
+            Self::Unavailable => (true, Some(1_000)),
+            Self::RateLimited { retry_after_ms } => (true, Some(*retry_after_ms)),
+            _ => (false, None),
+        };
+        let message = self.to_string();
+        let fields = match self {
+            Self::Validation(fields) => Some(fields),
+            _ => None,
+        };
+        ErrorBody {
+            code,
+            message,
+            status: status.as_u16(),
+            retryable,
+            retry_after_ms,
+            event: None,
+            reference: None,
+            fields,
+            trace_id,
+            timestamp: Utc::now(),
+        }
+    }
+}
+
+tokio::task_local! {
+    /// The id of the request that this task serves, so that the error object carries what `X-Request-Id` says.
+    pub static TRACE_ID: String;
+}
+
+/// The name of this request, or a new one, under which the log has a failure.
+pub fn trace_id() -> String {
+    TRACE_ID.try_with(Clone::clone).unwrap_or_else(|_| Uuid::new_v4().simple().to_string())
+}
+
+struct Causes<'a>(&'a dyn std::error::Error);
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut next = self.0.source();
+        while let Some(cause) = next {
+            write!(f, ": {cause}")?;
+            next = cause.source();
+        }
+        Ok(())
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    /// A database that is away, restarting, overloaded or out of space is worth another try; anything else is our fault.
+    fn from(error: sqlx::Error) -> Self {
+        let away = match &error {
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => true,
+            // https://www.postgresql.org/docs/current/errcodes-appendix.html: connection exceptions, insufficient
+            // resources, operator intervention, system errors, read-only transactions, and deadlocks past our retries.
+            sqlx::Error::Database(database) => database.code().is_some_and(|code| {
+                ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) || ["25006", "40001", "40P01"].contains(&code.as_ref())
+            }),
+            _ => false,
+        };
+        if away {
+            tracing::warn!(error = %error, "the database did not answer");
+            Self::Unavailable
+        } else {
+            Self::internal(error)
+        }
+    }
+}
+
+/// Whether this is a violation of the constraint or unique index of that name: uniqueness is the database's to decide.
+pub fn violates(error: &sqlx::Error, constraint: &str) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::constraint) == Some(constraint)
+}
+
+/// An error over REST: RFC 9457 members around the contract's error object.
+#[derive(Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    detail: &'a str,
+    #[serde(flatten)]
+    body: &'a ErrorBody,
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let (_, status) = self.code();
+        let body = self.into_body(trace_id());
+        let problem = Problem { kind: "about:blank", title: status.canonical_reason().unwrap_or("Error"), detail: &body.message, body: &body };
+        let json = serde_json::to_vec(&problem).unwrap_or_default();
+        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], json).into_response();
+        let headers = response.headers_mut();
+        if let Some(ms) = body.retry_after_ms {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1_000)));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

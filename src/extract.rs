@@ -1,0 +1,145 @@
+//! What handlers take from a request; refusals have our error shape.
+
+use crate::{
+    app::App,
+    auth::{self, AuthUser},
+    error::{Error, Result},
+    payload::{self, Fields},
+};
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Path as AxumPath, Request},
+    http::{header, request::Parts},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{collections::HashMap, str::FromStr, sync::Arc};
+
+/// Who calls: from the bearer token.
+pub struct Caller(pub Arc<AuthUser>);
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let header = parts.headers.get(header::AUTHORIZATION).ok_or(Error::TokenMissing)?;
+        let header = header.to_str().map_err(|_| Error::TokenInvalid("it is not text"))?;
+        let (scheme, token) = header.split_once(' ').ok_or(Error::TokenMissing)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(Error::TokenMissing);
+        }
+        Ok(Self(Arc::new(auth::authenticate(app, token.trim()).await?)))
+    }
+}
+
+/// A JSON object in the body.
+pub struct Body(pub Fields);
+
+impl FromRequest<App> for Body {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self> {
+        OptionalBody::from_request(request, app).await?.0.map(Self).ok_or(Error::PayloadInvalid("a JSON object is expected".into()))
+    }
+}
+
+/// A JSON object in the body, or no body at all.
+pub struct OptionalBody(pub Option<Fields>);
+
+impl FromRequest<App> for OptionalBody {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self> {
+        let most = app.settings.http.max_body as usize;
+        let bytes = Bytes::from_request(request, app).await.map_err(|_| Error::PayloadTooLarge(most))?;
+        if bytes.is_empty() {
+            return Ok(Self(None));
+        }
+        Ok(Self(Some(Fields::of(payload::parse(&bytes)?)?)))
+    }
+}
+
+/// Parameters of the path.
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<App> for Path<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let AxumPath(value) = AxumPath::from_request_parts(parts, app).await.map_err(|_| Error::NotFound)?;
+        Ok(Self(value))
+    }
+}
+
+/// Parameters of the query.
+pub struct Query {
+    given: HashMap<String, String>,
+}
+
+impl FromRequestParts<App> for Query {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let query = axum::extract::Query::<HashMap<String, String>>::from_request_parts(parts, app).await;
+        let query = query.map_err(|_| Error::field("query", "invalid", "The query string cannot be read."))?;
+        let given = query.0;
+        if given.values().any(|value| value.contains('\0')) {
+            return Err(Error::field("query", "nul", "NUL characters are not allowed."));
+        }
+        Ok(Self { given })
+    }
+}
+
+impl Query {
+    /// A parameter as it is.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.given.get(name).map(String::as_str)
+    }
+
+    /// A parameter that can be parsed.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` when it cannot.
+    pub fn parsed<T: FromStr>(&self, name: &'static str) -> Result<Option<T>> {
+        let parse = |text: &str| text.parse().map_err(|_| Error::field(name, "invalid", "This value cannot be read."));
+        self.text(name).map(parse).transpose()
+    }
+
+    /// `limit`: 1 to `most`.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` outside of these.
+    pub fn limit(&self, default: i64, most: i64) -> Result<i64> {
+        let limit = self.parsed("limit")?.unwrap_or(default);
+        if (1..=most).contains(&limit) { Ok(limit) } else { Err(Error::field("limit", "range", format!("1 to {most} is allowed."))) }
+    }
+
+    /// `cursor`: what `nextCursor` said.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` for anything else.
+    pub fn cursor<T>(&self, read: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>> {
+        let Some(cursor) = self.text("cursor") else { return Ok(None) };
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
+        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|text| !text.contains('\0'));
+        text.and_then(|text| read(&text)).map(Some).ok_or_else(|| Error::field("cursor", "invalid", "This is not a cursor of this list."))
+    }
+}
+
+/// A page of a list.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Page<T> {
+    items: Vec<T>,
+    /// Where the next page begins; `null` after the last one.
+    next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// A page of at most `limit` items; `position` says where the next one begins, after the last item.
+    pub fn new(items: Vec<T>, limit: i64, position: impl FnOnce(&T) -> String) -> Self {
+        let full = i64::try_from(items.len()).is_ok_and(|count| count >= limit);
+        let next_cursor = items.last().filter(|_| full).map(|last| URL_SAFE_NO_PAD.encode(position(last)));
+        Self { items, next_cursor }
+    }
+}

@@ -1,0 +1,103 @@
+//! Rooms and members over REST: translation only.
+
+use super::{
+    NewRoom, RoomChange, create, delete, join, leave, mine, put_member, remove_member, update,
+    views::{self, Cursor, Joined, Member, Overview},
+};
+use crate::{
+    app::App,
+    error::{Error, Result},
+    extract::{Body, Caller, OptionalBody, Page, Path, Query},
+    rooms::{self, Room, RoomId, RoomRef},
+};
+use axum::{Json, Router, extract::State, http::StatusCode, routing};
+use chrono::DateTime;
+use serde_json::{Value, json};
+
+/// `/rooms…`, but for messages.
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/rooms", routing::get(list).post(on_create))
+        .route("/rooms/{room}", routing::get(read).patch(on_update).delete(on_delete))
+        .route("/rooms/{room}/join", routing::post(on_join))
+        .route("/rooms/{room}/leave", routing::post(on_leave))
+        .route("/rooms/{room}/members", routing::get(list_members))
+        .route("/rooms/{room}/members/{user}", routing::put(on_put_member).delete(on_remove_member))
+        .route("/rooms/{room}/presence", routing::get(read_presence))
+}
+
+async fn list(State(app): State<App>, Caller(caller): Caller, query: Query) -> Result<Json<Page<Overview>>> {
+    let limit = query.limit(50, 100)?;
+    let after = query.cursor(read_cursor)?;
+    let rooms = match query.text("scope") {
+        None | Some("mine") => mine(&app, caller.id(), after, limit).await?,
+        Some("public") => views::public_rooms(&app, caller.id(), after, limit).await?,
+        Some(_) => return Err(Error::field("scope", "invalid", "One of these is expected: mine, public.")),
+    };
+    Ok(Json(Page::new(rooms, limit, write_cursor)))
+}
+
+fn write_cursor(last: &Overview) -> String {
+    format!("{} {}", last.last_activity_at.timestamp_micros(), last.room.id)
+}
+
+fn read_cursor(text: &str) -> Option<Cursor> {
+    let (time, id) = text.split_once(' ')?;
+    Some((DateTime::from_timestamp_micros(time.parse().ok()?)?, RoomId(id.parse().ok()?)))
+}
+
+async fn on_create(State(app): State<App>, Caller(caller): Caller, Body(fields): Body) -> Result<(StatusCode, Json<Room>)> {
+    let new = NewRoom::read(fields, app.settings.chat.max_participants as usize)?;
+    let (room, is_new) = create(&app, &caller, new).await?;
+    Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(room)))
+}
+
+async fn read(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>) -> Result<Json<Overview>> {
+    Ok(Json(views::overview(&app, caller.id(), &RoomRef::parse(&room)?).await?))
+}
+
+async fn on_update(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>, Body(fields): Body) -> Result<Json<Room>> {
+    Ok(Json(update(&app, &caller, &RoomRef::parse(&room)?, RoomChange::read(fields)?).await?))
+}
+
+async fn on_delete(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>) -> Result<StatusCode> {
+    delete(&app, &caller, &RoomRef::parse(&room)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn on_join(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>) -> Result<Json<Joined>> {
+    Ok(Json(join(&app, &caller, &RoomRef::parse(&room)?, None).await?))
+}
+
+async fn on_leave(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>) -> Result<Json<Value>> {
+    let id = leave(&app, &caller, &RoomRef::parse(&room)?).await?;
+    Ok(Json(json!({ "roomId": id })))
+}
+
+async fn list_members(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>, query: Query) -> Result<Json<Page<Member>>> {
+    let limit = query.limit(50, 100)?;
+    let after = query.cursor(|id| Some(id.to_owned()))?;
+    let seat = rooms::find(&app, caller.id(), &RoomRef::parse(&room)?).await?;
+    seat.membership()?;
+    let members = views::members(&app, seat.room.id, after.as_deref().unwrap_or(""), limit).await?;
+    Ok(Json(Page::new(members, limit, |member| member.user.id.to_string())))
+}
+
+async fn on_put_member(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Path((room, user)): Path<(String, String)>,
+    OptionalBody(fields): OptionalBody,
+) -> Result<Json<Value>> {
+    let (user, membership) = put_member(&app, &caller, &RoomRef::parse(&room)?, &user, fields).await?;
+    Ok(Json(json!({ "userId": user, "role": membership.role, "joinedAt": crate::time::format(membership.joined_at) })))
+}
+
+async fn on_remove_member(State(app): State<App>, Caller(caller): Caller, Path((room, user)): Path<(String, String)>) -> Result<StatusCode> {
+    remove_member(&app, &caller, &RoomRef::parse(&room)?, &user).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn read_presence(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>) -> Result<Json<Value>> {
+    Ok(Json(views::presence(&app, caller.id(), &RoomRef::parse(&room)?).await?))
+}

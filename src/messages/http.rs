@@ -1,0 +1,82 @@
+//! Messages over REST: translation only.
+
+use super::{Anchor, Message, NewMessage, Page, first_at, first_unread, get, history, page, send};
+use crate::{
+    app::App,
+    error::{Error, Result},
+    extract::{Body, Caller, Path, Query},
+    rooms::{self, RoomRef},
+};
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    routing,
+};
+use chrono::{DateTime, Utc};
+use serde_json::{Value, value::RawValue};
+use std::sync::Arc;
+
+/// `/rooms/{id}/messages` and `/messages/{id}`.
+pub fn routes() -> Router<App> {
+    Router::new().route("/rooms/{room}/messages", routing::get(list).post(create)).route("/messages/{id}", routing::get(read))
+}
+
+async fn list(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>, query: Query) -> Result<Json<Page>> {
+    let room = RoomRef::parse(&room)?;
+    let limit = query.limit(50, 100)?;
+    let (before, after, around) = (query.parsed::<i64>("before")?, query.parsed::<i64>("after")?, query.parsed::<i64>("around")?);
+    let at = query.parsed::<DateTime<Utc>>("at")?;
+    let unread = query.text("first_unread").is_some_and(|value| value != "false");
+    let anchors = [before.is_some(), after.is_some(), around.is_some(), at.is_some(), unread];
+    if anchors.iter().filter(|given| **given).count() > 1 {
+        return Err(Error::field("before", "invalid", "Only one of before, after, around, at and first_unread may be given."));
+    }
+    for (name, value) in [("before", before), ("after", after), ("around", around)] {
+        if value.is_some_and(|seq| seq < 0) {
+            return Err(Error::field(name, "range", "A message's number is not negative."));
+        }
+    }
+    let anchor = match (before, after, around) {
+        (Some(seq), ..) => Anchor::Before(seq),
+        (_, Some(seq), _) => Anchor::After(seq),
+        (.., Some(seq)) => Anchor::Around(seq),
+        _ if at.is_none() && !unread => Anchor::Newest,
+        _ => {
+            let seat = rooms::find(&app, caller.id(), &room).await?;
+            let read_seq = seat.membership()?.read_seq;
+            let found = match at {
+                Some(time) => first_at(&app, seat.room.id, time).await?,
+                None => first_unread(&app, seat.room.id, read_seq).await?,
+            };
+            let anchor = found.map_or(Anchor::Newest, Anchor::Around);
+            return Ok(Json(page(&app, seat.room.id, anchor, limit).await?));
+        }
+    };
+    Ok(Json(history(&app, caller.id(), &room, anchor, limit).await?))
+}
+
+async fn create(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Path(room): Path<String>,
+    headers: HeaderMap,
+    Body(mut fields): Body,
+) -> Result<(StatusCode, Json<Arc<RawValue>>)> {
+    if let Some(key) = headers.get("idempotency-key") {
+        let key = key.to_str().map_err(|_| Error::field("Idempotency-Key", "invalid", "Visible ASCII characters are expected."))?;
+        fields.put("clientMsgId", Value::String(key.to_owned()));
+    }
+    // The room of the path counts, whatever the body says.
+    fields.take("roomId");
+    let new = NewMessage::read(fields, &app.settings.chat)?.in_room(room);
+    let (receipt, _) = send(&app, caller, new).await?;
+    let stored = receipt.stored().await?;
+    let status = if stored.duplicate { StatusCode::OK } else { StatusCode::CREATED };
+    Ok((status, Json(stored.message)))
+}
+
+async fn read(State(app): State<App>, Caller(caller): Caller, Path(id): Path<String>) -> Result<Json<Message>> {
+    let id = id.parse().map_err(|_| Error::MessageNotFound)?;
+    Ok(Json(get(&app, caller.id(), id).await?))
+}

@@ -1,0 +1,382 @@
+//! Messages: what is said in a room, and what was said before.
+//!
+//! [`send`] is the only way a message comes to be, whichever transport it arrives on. Its order is a promise:
+//! checked, committed, broadcast, acknowledged. Whoever sees an acknowledgement finds the message in [`history`].
+
+pub mod http;
+pub mod journal;
+pub mod socket;
+pub mod store;
+
+use crate::{
+    app::App,
+    auth::AuthUser,
+    config::ChatSettings,
+    error::{Error, Result},
+    payload::{Fields, Length},
+    presence::typing,
+    rooms::{self, RoomId, RoomRef},
+    users::{User, UserId, UserType},
+};
+use chrono::{DateTime, Utc};
+use journal::{Draft, Receipt};
+use serde::Serialize;
+use serde_json::{Value, value::RawValue};
+use sha2::{Digest, Sha256};
+use std::{fmt, sync::Arc};
+use uuid::Uuid;
+
+/// A message's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, sqlx::Type)]
+#[sqlx(transparent)]
+pub struct MessageId(pub Uuid);
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Who said it, as others see them.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sender {
+    /// The user.
+    pub id: UserId,
+    /// The name to show.
+    pub name: Option<String>,
+    /// Where the picture is.
+    pub avatar_url: Option<String>,
+    /// `user`, `admin` or `bot`.
+    pub user_type: UserType,
+}
+
+impl From<&User> for Sender {
+    fn from(user: &User) -> Self {
+        let name = user.name.clone().or_else(|| user.username.clone());
+        Self { id: user.id.clone(), name, avatar_url: user.avatar_url.clone(), user_type: user.user_type }
+    }
+}
+
+/// A message as the contract shows it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Message {
+    /// The id.
+    pub id: MessageId,
+    /// Where it was said.
+    pub room_id: RoomId,
+    /// Its number in the room.
+    pub seq: i64,
+    /// The number of its last change.
+    pub rev: i64,
+    /// Who said it.
+    pub sender: Sender,
+    /// The sender's id again, for clients of the seed's gateway.
+    pub sender_id: UserId,
+    /// The text; empty once it was deleted.
+    pub content: String,
+    /// `text`, or a word of the frontend's own.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The message that it answers.
+    pub reply_to: Option<MessageId>,
+    /// The first message of its thread.
+    pub thread_root_id: Option<MessageId>,
+    /// The ids of the members that it mentions.
+    pub mentions: Value,
+    /// As the client described them.
+    pub attachments: Value,
+    /// Counts by emoji.
+    pub reactions: Value,
+    /// The frontend's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Value>,
+    /// When it was stored.
+    #[serde(with = "crate::time")]
+    pub created_at: DateTime<Utc>,
+    /// The same again, for clients of the seed's gateway.
+    #[serde(with = "crate::time")]
+    pub timestamp: DateTime<Utc>,
+    /// When it was last edited.
+    #[serde(with = "crate::time::option")]
+    pub edited_at: Option<DateTime<Utc>>,
+    /// When it was deleted.
+    #[serde(with = "crate::time::option")]
+    pub deleted_at: Option<DateTime<Utc>>,
+    /// What the sender's client calls it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_msg_id: Option<String>,
+    /// Whether this answers a repeat.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub duplicate: bool,
+}
+
+/// What a client wants to say, checked for form.
+#[derive(Debug)]
+pub struct NewMessage {
+    room: Option<String>,
+    content: String,
+    kind: String,
+    client_msg_id: Option<String>,
+    reply_to: Option<Uuid>,
+    thread_root_id: Option<Uuid>,
+    mentions: Vec<String>,
+    attachments: Option<Value>,
+    metadata: Option<Value>,
+    warnings: Vec<String>,
+}
+
+/// Most mentions in a message.
+pub const MENTIONS: usize = 50;
+/// Most attachments of a message.
+pub const ATTACHMENTS: usize = 10;
+/// Lengths of a `clientMsgId`.
+const CLIENT_ID: Length = Length::new(1, 64);
+
+impl NewMessage {
+    /// Reads `{roomId?, content, clientMsgId?, type?, replyTo?, threadRootId?, attachments?, mentions?, metadata?}`.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` with every fault.
+    pub fn read(mut fields: Fields, limits: &ChatSettings) -> Result<Self> {
+        let mut new = Self {
+            room: fields.text("roomId", Length::new(1, 64)),
+            content: fields.required_text("content", Length::new(1, limits.max_content as usize)),
+            kind: fields.text("type", Length::new(1, 32)).unwrap_or_else(|| "text".to_owned()),
+            client_msg_id: fields.text("clientMsgId", CLIENT_ID),
+            reply_to: fields.uuid("replyTo"),
+            thread_root_id: fields.uuid("threadRootId"),
+            mentions: fields.texts("mentions", MENTIONS, Length::new(1, 128)),
+            attachments: fields.objects("attachments", ATTACHMENTS),
+            metadata: fields.object("metadata"),
+            warnings: Vec::new(),
+        };
+        if !new.kind.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
+            fields.fault("type", "invalid", "Letters, digits, dots, dashes and underscores are allowed.");
+        }
+        new.warnings = fields.finish()?;
+        Ok(new)
+    }
+
+    /// Says which room, for a route that names it.
+    #[must_use]
+    pub fn in_room(mut self, room: String) -> Self {
+        self.room = Some(room);
+        self
+    }
+}
+
+/// Says something. What comes back is a place in the journal's queue: awaiting it gives the stored message, after
+/// it was committed and broadcast.
+///
+/// # Errors
+/// `ROOM_NOT_FOUND`, `MESSAGE_NOT_FOUND` for what it answers, `UNAVAILABLE` when the journal is full. Whether the
+/// author may speak is decided by the statement that stores the message.
+pub async fn send(app: &App, author: Arc<AuthUser>, new: NewMessage) -> Result<(Receipt, Vec<String>)> {
+    let room = match rooms::named_or_default(app, new.room.as_deref())? {
+        RoomRef::Id(id) => id,
+        RoomRef::Slug(slug) => rooms::store::id_of_slug(&app.db, slug.as_str()).await?.ok_or(Error::RoomNotFound)?,
+    };
+    let mut warnings = new.warnings;
+    let mentions = mentioned_members(app, room, new.mentions, &mut warnings).await?;
+    let reply_to = match new.reply_to {
+        Some(id) => Some(in_same_room(app, room, id).await?.0),
+        None => None,
+    };
+    let thread_root_id = match new.thread_root_id {
+        // Threads are one level deep: an answer within a thread belongs to the thread's root.
+        Some(id) => in_same_room(app, room, id).await.map(|(id, root)| Some(root.unwrap_or(id)))?,
+        None => None,
+    };
+    let draft = Draft {
+        id: message_id(room, author.id(), new.client_msg_id.as_deref()),
+        room,
+        content: new.content,
+        kind: new.kind,
+        client_msg_id: new.client_msg_id,
+        reply_to,
+        thread_root_id,
+        mentions,
+        attachments: new.attachments,
+        metadata: new.metadata,
+        author,
+    };
+    typing::clear(app, room, &draft.author);
+    Ok((app.journal.submit(draft).await?, warnings))
+}
+
+async fn mentioned_members(app: &App, room: RoomId, mentions: Vec<String>, warnings: &mut Vec<String>) -> Result<Option<Value>> {
+    if mentions.is_empty() {
+        return Ok(None);
+    }
+    let members = rooms::store::members_among(&app.db, room, &mentions).await?;
+    let (known, strangers): (Vec<String>, Vec<String>) = mentions.into_iter().partition(|id| members.contains(id));
+    warnings.extend(strangers.iter().map(|id| format!("{id:?} is not a member of the room and was not mentioned.")));
+    Ok((!known.is_empty()).then(|| known.into()))
+}
+
+async fn in_same_room(app: &App, room: RoomId, id: Uuid) -> Result<(MessageId, Option<MessageId>)> {
+    let place = store::place(&app.db, MessageId(id)).await?.filter(|place| place.room_id == room);
+    place.map(|place| (MessageId(id), place.thread_root_id)).ok_or(Error::MessageNotFound)
+}
+
+/// A message's id: with a `clientMsgId` a function of room, author and it (UUIDv8, RFC 9562), so that a repeat
+/// collides with the first; otherwise a UUIDv7.
+fn message_id(room: RoomId, author: &UserId, client_msg_id: Option<&str>) -> MessageId {
+    let Some(client_msg_id) = client_msg_id else { return MessageId(Uuid::now_v7()) };
+    let mut hash = Sha256::new();
+    hash.update(room.0);
+    hash.update(author.as_str());
+    hash.update([0]);
+    hash.update(client_msg_id);
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.finalize()[..16]);
+    MessageId(Uuid::new_v8(bytes))
+}
+
+/// Where a page of history begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anchor {
+    /// The newest messages.
+    Newest,
+    /// Those before a number.
+    Before(i64),
+    /// Those after a number.
+    After(i64),
+    /// Those on both sides of a number, itself included.
+    Around(i64),
+}
+
+/// A page of history, in ascending order.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Page {
+    /// The messages.
+    pub messages: Vec<Message>,
+    /// Where it lies.
+    pub page: PageBounds,
+}
+
+/// The bounds of a page, and whether there is more on either side.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PageBounds {
+    oldest_seq: Option<i64>,
+    newest_seq: Option<i64>,
+    /// Whether there are older messages.
+    pub has_older: bool,
+    has_newer: bool,
+}
+
+/// Reads a page of what was said, for a member of the room.
+///
+/// # Errors
+/// `ROOM_NOT_FOUND` or `NOT_A_MEMBER`.
+pub async fn history(app: &App, asker: &UserId, room: &RoomRef, anchor: Anchor, limit: i64) -> Result<Page> {
+    let seat = rooms::find(app, asker, room).await?;
+    seat.membership()?;
+    page(app, seat.room.id, anchor, limit).await
+}
+
+/// Reads a page of a room that the caller was already found to be in.
+///
+/// # Errors
+/// `UNAVAILABLE` without the database.
+pub async fn page(app: &App, room: RoomId, anchor: Anchor, limit: i64) -> Result<Page> {
+    let (before, after) = match anchor {
+        Anchor::Newest => (Some((i64::MAX, limit)), None),
+        Anchor::Before(seq) => (Some((seq, limit)), None),
+        Anchor::After(seq) => (None, Some((seq, limit))),
+        Anchor::Around(seq) => (Some((seq.saturating_add(1), limit - limit / 2)), Some((seq, limit / 2))),
+    };
+    let mut messages = Vec::new();
+    let mut has_older = after.is_some_and(|(seq, _)| seq > 0);
+    let mut has_newer = before.is_some_and(|(seq, _)| seq < i64::MAX);
+    if let Some((seq, limit)) = before {
+        // One more than asked for tells whether there is more.
+        let mut found = store::before(&app.db, room, seq, limit + 1).await?;
+        has_older = i64::try_from(found.len()).is_ok_and(|count| count > limit);
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        found.reverse();
+        messages.extend(found);
+    }
+    if let Some((seq, limit)) = after {
+        let mut found = store::after(&app.db, room, seq, limit + 1).await?;
+        has_newer = i64::try_from(found.len()).is_ok_and(|count| count > limit);
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        messages.extend(found);
+    }
+    if matches!(anchor, Anchor::Before(_)) {
+        let newest = messages.last().map(|message| message.seq).unwrap_or_default();
+        has_newer = store::exists_after(&app.db, room, newest).await?;
+    }
+    if matches!(anchor, Anchor::After(_)) {
+        let oldest = messages.first().map_or(i64::MAX, |message| message.seq);
+        has_older = store::exists_before(&app.db, room, oldest).await?;
+    }
+    let page = PageBounds {
+        oldest_seq: messages.first().map(|message| message.seq),
+        newest_seq: messages.last().map(|message| message.seq),
+        has_older,
+        has_newer,
+    };
+    Ok(Page { messages, page })
+}
+
+/// Reads one message, for a member of its room.
+///
+/// # Errors
+/// `MESSAGE_NOT_FOUND`, also for messages of rooms that the asker is not in.
+pub async fn get(app: &App, asker: &UserId, id: Uuid) -> Result<Message> {
+    store::find_for(&app.db, asker, MessageId(id)).await?.ok_or(Error::MessageNotFound)
+}
+
+/// The last messages of several rooms, encoded, by room.
+///
+/// # Errors
+/// `UNAVAILABLE` without the database.
+pub async fn last_of(app: &App, places: &[(RoomId, i64)]) -> Result<Vec<(RoomId, Box<RawValue>)>> {
+    if places.is_empty() {
+        return Ok(Vec::new());
+    }
+    let messages = store::at(&app.db, places).await?;
+    messages.iter().map(|message| Ok((message.room_id, serde_json::value::to_raw_value(message).map_err(Error::internal)?))).collect()
+}
+
+/// The number of the first message that a member has not read.
+///
+/// # Errors
+/// `UNAVAILABLE` without the database.
+pub async fn first_unread(app: &App, room: RoomId, read_seq: i64) -> Result<Option<i64>> {
+    store::first_after(&app.db, room, read_seq).await
+}
+
+/// The number of the first message at or after a time.
+///
+/// # Errors
+/// `UNAVAILABLE` without the database.
+pub async fn first_at(app: &App, room: RoomId, time: DateTime<Utc>) -> Result<Option<i64>> {
+    store::first_at(&app.db, room, time).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repeat_has_the_same_id_and_everything_else_another() {
+        let (room, other) = (RoomId(Uuid::nil()), RoomId(Uuid::max()));
+        let (ann, bob) = (UserId::parse("ann").unwrap(), UserId::parse("bob").unwrap());
+
+        let id = message_id(room, &ann, Some("1"));
+
+        assert_eq!(id, message_id(room, &ann, Some("1")));
+        for differs in
+            [message_id(other, &ann, Some("1")), message_id(room, &bob, Some("1")), message_id(room, &ann, Some("2")), message_id(room, &ann, None)]
+        {
+            assert_ne!(id, differs);
+        }
+        assert_eq!(id.0.get_version_num(), 8);
+    }
+}

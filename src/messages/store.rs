@@ -1,0 +1,256 @@
+//! SQL that reads messages. What writes them is in [`journal`](super::journal).
+
+use super::{Message, MessageId, Sender};
+use crate::{
+    error::Result,
+    rooms::RoomId,
+    users::{User, UserId, UserType},
+};
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use sqlx::{PgExecutor, query_as, query_scalar};
+use uuid::Uuid;
+
+/// A message's row with its author's profile.
+struct Row {
+    id: MessageId,
+    room_id: RoomId,
+    seq: i64,
+    rev: i64,
+    author_id: UserId,
+    username: Option<String>,
+    name: Option<String>,
+    avatar_url: Option<String>,
+    user_type: Option<UserType>,
+    content: String,
+    kind: String,
+    client_msg_id: Option<String>,
+    reply_to: Option<MessageId>,
+    thread_root_id: Option<MessageId>,
+    mentions: Option<Value>,
+    attachments: Option<Value>,
+    metadata: Option<Value>,
+    created_at: DateTime<Utc>,
+    edited_at: Option<DateTime<Utc>>,
+    deleted_at: Option<DateTime<Utc>>,
+}
+
+impl From<Row> for Message {
+    fn from(row: Row) -> Self {
+        let author = User {
+            id: row.author_id.clone(),
+            username: row.username,
+            name: row.name,
+            avatar_url: row.avatar_url,
+            user_type: row.user_type.unwrap_or(UserType::User),
+        };
+        let deleted = row.deleted_at.is_some();
+        Self {
+            id: row.id,
+            room_id: row.room_id,
+            seq: row.seq,
+            rev: row.rev,
+            sender: Sender::from(&author),
+            sender_id: row.author_id,
+            content: if deleted { String::new() } else { row.content },
+            kind: row.kind,
+            reply_to: row.reply_to,
+            thread_root_id: row.thread_root_id,
+            mentions: row.mentions.filter(|_| !deleted).unwrap_or_else(|| json!([])),
+            attachments: row.attachments.filter(|_| !deleted).unwrap_or_else(|| json!([])),
+            reactions: json!({}),
+            metadata: row.metadata.filter(|_| !deleted),
+            created_at: row.created_at,
+            timestamp: row.created_at,
+            edited_at: row.edited_at,
+            deleted_at: row.deleted_at,
+            client_msg_id: row.client_msg_id,
+            duplicate: false,
+        }
+    }
+}
+
+/// Everything that a [`Message`] shows, from wherever the rest of the statement finds `m` and its author `u`.
+macro_rules! select_messages {
+    ($from:tt, $($argument:expr),+ $(,)?) => {
+        query_as!(
+            Row,
+            r#"SELECT m.id AS "id!: MessageId", m.room_id AS "room_id!: RoomId", m.seq AS "seq!", m.rev AS "rev!", m.author_id AS "author_id!: UserId",
+                   u.username AS "username?", u.name AS "name?", u.avatar_url AS "avatar_url?", u.user_type AS "user_type?: UserType",
+                   m.content AS "content!", m.type AS "kind!", m.client_msg_id AS "client_msg_id?", m.reply_to AS "reply_to?: MessageId",
+                   m.thread_root_id AS "thread_root_id?: MessageId", m.mentions AS "mentions?", m.attachments AS "attachments?",
+                   m.metadata AS "metadata?", m.created_at AS "created_at!", m.edited_at AS "edited_at?", m.deleted_at AS "deleted_at?"
+               "# + $from,
+            $($argument),+
+        )
+    };
+}
+
+/// Where a message stands.
+pub struct Place {
+    /// Its room.
+    pub room_id: RoomId,
+    /// Its thread.
+    pub thread_root_id: Option<MessageId>,
+}
+
+/// Where a message stands.
+///
+/// # Errors
+/// Those of the database.
+pub async fn place(db: impl PgExecutor<'_>, id: MessageId) -> Result<Option<Place>> {
+    Ok(query_as!(
+        Place,
+        r#"SELECT room_id AS "room_id: RoomId", thread_root_id AS "thread_root_id: MessageId"
+           FROM messages
+           WHERE id = $1"#,
+        id.0
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// The newest messages before a number, newest first.
+///
+/// # Errors
+/// Those of the database.
+pub async fn before(db: impl PgExecutor<'_>, room: RoomId, seq: i64, limit: i64) -> Result<Vec<Message>> {
+    let rows = select_messages!(
+        r#"FROM messages AS m
+           LEFT JOIN users AS u ON u.id = m.author_id
+           WHERE m.room_id = $1 AND m.seq < $2
+           ORDER BY m.seq DESC
+           LIMIT $3"#,
+        room.0,
+        seq,
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Message::from).collect())
+}
+
+/// The oldest messages after a number, oldest first.
+///
+/// # Errors
+/// Those of the database.
+pub async fn after(db: impl PgExecutor<'_>, room: RoomId, seq: i64, limit: i64) -> Result<Vec<Message>> {
+    let rows = select_messages!(
+        r#"FROM messages AS m
+           LEFT JOIN users AS u ON u.id = m.author_id
+           WHERE m.room_id = $1 AND m.seq > $2
+           ORDER BY m.seq
+           LIMIT $3"#,
+        room.0,
+        seq,
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Message::from).collect())
+}
+
+/// The messages at these places.
+///
+/// # Errors
+/// Those of the database.
+pub async fn at(db: impl PgExecutor<'_>, places: &[(RoomId, i64)]) -> Result<Vec<Message>> {
+    let (rooms, seqs): (Vec<Uuid>, Vec<i64>) = places.iter().map(|(room, seq)| (room.0, *seq)).unzip();
+    let rows = select_messages!(
+        r#"FROM UNNEST($1::uuid[], $2::bigint[]) AS place (room_id, seq)
+           JOIN messages AS m ON m.room_id = place.room_id AND m.seq = place.seq
+           LEFT JOIN users AS u ON u.id = m.author_id"#,
+        &rooms,
+        &seqs
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Message::from).collect())
+}
+
+/// The messages with these ids.
+///
+/// # Errors
+/// Those of the database.
+pub async fn with_ids(db: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<Message>, sqlx::Error> {
+    let rows = select_messages!(
+        r#"FROM messages AS m
+           LEFT JOIN users AS u ON u.id = m.author_id
+           WHERE m.id = ANY($1)"#,
+        ids
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Message::from).collect())
+}
+
+/// One message, if the asker is a member of its room.
+///
+/// # Errors
+/// Those of the database.
+pub async fn find_for(db: impl PgExecutor<'_>, asker: &UserId, id: MessageId) -> Result<Option<Message>> {
+    let row = select_messages!(
+        r#"FROM messages AS m
+           JOIN room_members AS member ON member.room_id = m.room_id AND member.user_id = $2 AND member.state = 'joined'
+           LEFT JOIN users AS u ON u.id = m.author_id
+           WHERE m.id = $1"#,
+        id.0,
+        asker.as_str()
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(Message::from))
+}
+
+/// Whether anything was said before a number.
+///
+/// # Errors
+/// Those of the database.
+pub async fn exists_before(db: impl PgExecutor<'_>, room: RoomId, seq: i64) -> Result<bool> {
+    Ok(query_scalar!(r#"SELECT EXISTS (SELECT FROM messages WHERE room_id = $1 AND seq < $2) AS "exists!""#, room.0, seq).fetch_one(db).await?)
+}
+
+/// Whether anything was said after a number.
+///
+/// # Errors
+/// Those of the database.
+pub async fn exists_after(db: impl PgExecutor<'_>, room: RoomId, seq: i64) -> Result<bool> {
+    Ok(query_scalar!(r#"SELECT EXISTS (SELECT FROM messages WHERE room_id = $1 AND seq > $2) AS "exists!""#, room.0, seq).fetch_one(db).await?)
+}
+
+/// The number of the first message after a number.
+///
+/// # Errors
+/// Those of the database.
+pub async fn first_after(db: impl PgExecutor<'_>, room: RoomId, seq: i64) -> Result<Option<i64>> {
+    Ok(query_scalar!("SELECT seq FROM messages WHERE room_id = $1 AND seq > $2 ORDER BY seq LIMIT 1", room.0, seq).fetch_optional(db).await?)
+}
+
+/// The number of the first message stored at or after a time. Times follow the numbers closely enough for a
+/// bisection over the primary key; a table scan by time, or an index for it alone, would cost more.
+///
+/// # Errors
+/// Those of the database.
+pub async fn first_at(db: &sqlx::PgPool, room: RoomId, time: DateTime<Utc>) -> Result<Option<i64>> {
+    let Some(newest) = query_scalar!("SELECT seq FROM messages WHERE room_id = $1 ORDER BY seq DESC LIMIT 1", room.0).fetch_optional(db).await?
+    else {
+        return Ok(None);
+    };
+    let (mut low, mut high) = (0, newest);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let next = query_as!(Stamp, "SELECT seq, created_at FROM messages WHERE room_id = $1 AND seq > $2 ORDER BY seq LIMIT 1", room.0, middle)
+            .fetch_optional(db)
+            .await?;
+        match next {
+            Some(stamp) if stamp.created_at < time => low = stamp.seq,
+            _ => high = middle,
+        }
+    }
+    first_after(db, room, low).await
+}
+
+struct Stamp {
+    seq: i64,
+    created_at: DateTime<Utc>,
+}

@@ -1,0 +1,37 @@
+//! Presence over REST: translation only.
+
+use super::{Status, of};
+use crate::{
+    app::App,
+    error::{Error, Result},
+    extract::{Caller, Path, Query},
+};
+use axum::{Json, Router, extract::State, routing};
+use serde_json::{Value, json};
+
+/// Most users in one question.
+const USERS: usize = 100;
+
+/// `/users/{id}/presence` and `/presence`.
+pub fn routes() -> Router<App> {
+    Router::new().route("/users/{id}/presence", routing::get(read)).route("/presence", routing::get(list))
+}
+
+async fn read(State(app): State<App>, Caller(_): Caller, Path(id): Path<String>) -> Result<Json<Status>> {
+    let unknown = || Error::UserNotFound(vec![id.chars().take(128).collect()]);
+    if id.contains('\0') {
+        return Err(unknown());
+    }
+    of(&app, std::slice::from_ref(&id)).await?.pop().map(Json).ok_or_else(unknown)
+}
+
+async fn list(State(app): State<App>, Caller(_): Caller, query: Query) -> Result<Json<Value>> {
+    let ids = query.text("userIds").ok_or_else(|| Error::field("userIds", "required", "This parameter is required."))?;
+    let mut users: Vec<String> = ids.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect();
+    users.sort_unstable();
+    users.dedup();
+    if users.is_empty() || users.len() > USERS {
+        return Err(Error::field("userIds", "range", format!("1 to {USERS} ids are allowed.")));
+    }
+    Ok(Json(json!({ "items": of(&app, &users).await? })))
+}

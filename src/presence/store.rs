@@ -1,0 +1,61 @@
+//! SQL of presence.
+
+use crate::{error::Result, rooms::RoomId, users::UserId};
+use chrono::{DateTime, Utc};
+use sqlx::{PgExecutor, query, query_scalar};
+
+/// Writes when users were last seen; an older time never replaces a newer one.
+///
+/// # Errors
+/// Those of the database.
+pub async fn write(db: impl PgExecutor<'_>, seen: &[(UserId, DateTime<Utc>)]) -> Result<()> {
+    let (users, times): (Vec<&str>, Vec<DateTime<Utc>>) = seen.iter().map(|(user, at)| (user.as_str(), *at)).unzip();
+    query!(
+        "INSERT INTO last_seen AS l (user_id, last_seen_at)
+         SELECT seen.user_id, seen.at
+         FROM UNNEST($1::text[], $2::timestamptz[]) AS seen (user_id, at)
+         JOIN users ON users.id = seen.user_id
+         ORDER BY seen.user_id
+         ON CONFLICT (user_id) DO UPDATE
+         SET last_seen_at = GREATEST(l.last_seen_at, EXCLUDED.last_seen_at)",
+        &users as &[&str],
+        &times
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// When these users were last seen; those who do not exist are missing.
+///
+/// # Errors
+/// Those of the database.
+pub async fn read(db: impl PgExecutor<'_>, users: &[String]) -> Result<Vec<(UserId, Option<DateTime<Utc>>)>> {
+    let rows = query!(
+        r#"SELECT u.id AS "id!: UserId", l.last_seen_at AS "last_seen_at?"
+           FROM users AS u
+           LEFT JOIN last_seen AS l ON l.user_id = u.id
+           WHERE u.id = ANY($1)"#,
+        users
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.last_seen_at)).collect())
+}
+
+/// Which of these users are members of a room, by id.
+///
+/// # Errors
+/// Those of the database.
+pub async fn members_among(db: impl PgExecutor<'_>, room: RoomId, users: &[String]) -> Result<Vec<UserId>> {
+    Ok(query_scalar!(
+        r#"SELECT user_id AS "user_id: UserId"
+           FROM room_members
+           WHERE room_id = $1 AND user_id = ANY($2) AND state = 'joined'
+           ORDER BY user_id"#,
+        room.0,
+        users
+    )
+    .fetch_all(db)
+    .await?)
+}

@@ -1,0 +1,126 @@
+//! Typing: told at once, stored nowhere, over after a few seconds unless renewed.
+
+use crate::{
+    app::App,
+    auth::AuthUser,
+    error::Result,
+    realtime::Connection,
+    rooms::{self, RoomId, RoomRef},
+    users::UserId,
+};
+use chrono::Utc;
+use serde_json::json;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Who is typing where, on this process.
+#[derive(Default)]
+pub struct Typing {
+    rooms: Mutex<HashMap<RoomId, HashMap<UserId, (Instant, Option<String>)>>>,
+}
+
+impl Typing {
+    /// Who is typing in a room.
+    pub fn in_room(&self, room: RoomId) -> Vec<UserId> {
+        self.lock().get(&room).map(|users| users.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    fn begin(&self, room: RoomId, user: &UserId, name: Option<String>, until: Instant) {
+        self.lock().entry(room).or_default().insert(user.clone(), (until, name));
+    }
+
+    fn end(&self, room: RoomId, user: &UserId) -> bool {
+        let mut rooms = self.lock();
+        let Some(users) = rooms.get_mut(&room) else { return false };
+        let was = users.remove(user).is_some();
+        if users.is_empty() {
+            rooms.remove(&room);
+        }
+        was
+    }
+
+    fn take_expired(&self) -> Vec<(RoomId, UserId, Option<String>)> {
+        let now = Instant::now();
+        let mut expired = Vec::new();
+        self.lock().retain(|room, users| {
+            users.retain(|user, (until, name)| {
+                let over = *until <= now;
+                if over {
+                    expired.push((*room, user.clone(), name.take()));
+                }
+                !over
+            });
+            !users.is_empty()
+        });
+        expired
+    }
+
+    fn take_all_of(&self, user: &UserId) -> Vec<RoomId> {
+        let rooms: Vec<RoomId> = self.lock().iter().filter(|(_, users)| users.contains_key(user)).map(|(room, _)| *room).collect();
+        rooms.into_iter().filter(|room| self.end(*room, user)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<RoomId, HashMap<UserId, (Instant, Option<String>)>>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells the other members that somebody is typing, or no longer is. A room that the connection hears needs no
+/// look-up, so typing goes on while the database is away.
+///
+/// # Errors
+/// `ROOM_NOT_FOUND` or `NOT_A_MEMBER`.
+pub async fn update(app: &App, connection: &Connection, user: &AuthUser, room: RoomRef, is_typing: bool) -> Result<()> {
+    let room = match room {
+        RoomRef::Id(id) if connection.hears(id) => id,
+        other => {
+            let seat = rooms::find(app, user.id(), &other).await?;
+            seat.membership()?;
+            seat.room.id
+        }
+    };
+    let ttl = app.settings.chat.typing_ttl;
+    if is_typing {
+        app.typing.begin(room, user.id(), user.user.name.clone(), Instant::now() + ttl);
+        tell(app, room, user.id(), user.user.name.as_deref(), Some(ttl));
+    } else if app.typing.end(room, user.id()) {
+        tell(app, room, user.id(), user.user.name.as_deref(), None);
+    }
+    Ok(())
+}
+
+/// Somebody who sends a message has stopped typing it.
+pub fn clear(app: &App, room: RoomId, user: &AuthUser) {
+    if app.typing.end(room, user.id()) {
+        tell(app, room, user.id(), user.user.name.as_deref(), None);
+    }
+}
+
+/// Somebody who is gone types nowhere.
+pub fn clear_all(app: &App, user: &AuthUser) {
+    for room in app.typing.take_all_of(user.id()) {
+        tell(app, room, user.id(), user.user.name.as_deref(), None);
+    }
+}
+
+/// Ends what was not renewed.
+pub fn tick(app: &App) {
+    for (room, user, name) in app.typing.take_expired() {
+        tell(app, room, &user, name.as_deref(), None);
+    }
+}
+
+fn tell(app: &App, room: RoomId, user: &UserId, name: Option<&str>, ttl: Option<Duration>) {
+    let payload = json!({
+        "roomId": room,
+        "userId": user,
+        "user": { "id": user, "name": name },
+        "isTyping": ttl.is_some(),
+        "ttlMs": ttl.map_or(0, |ttl| ttl.as_millis()),
+        "timestamp": crate::time::format(Utc::now()),
+    });
+    app.realtime.tell_others(&[room], user, "status:typing", &payload);
+}

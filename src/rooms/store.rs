@@ -1,0 +1,404 @@
+//! SQL of rooms and memberships.
+
+use super::{Membership, Role, Room, RoomId, RoomRef, RoomType, Seat};
+use crate::{
+    error::Result,
+    users::{User, UserId, UserType},
+};
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgExecutor, query, query_as, query_scalar};
+use uuid::Uuid;
+
+/// What a new room is made of.
+pub struct NewRoomRow<'a> {
+    /// Its id.
+    pub id: RoomId,
+    /// Its readable name.
+    pub slug: Option<&'a str>,
+    /// Who may come in.
+    pub kind: RoomType,
+    /// The name shown.
+    pub name: Option<&'a str>,
+    /// Who makes it.
+    pub created_by: &'a UserId,
+    /// How many members it begins with.
+    pub member_count: i32,
+}
+
+/// A member in the list of them.
+pub struct MemberRow {
+    /// Who.
+    pub user: User,
+    /// The standing.
+    pub role: Role,
+    /// Since when.
+    pub joined_at: DateTime<Utc>,
+}
+
+/// The room's number and size after a change.
+pub struct Count {
+    /// The last number.
+    pub last_seq: i64,
+    /// How many are in the room.
+    pub member_count: i32,
+}
+
+/// Makes the default room unless it is there, and returns its id.
+///
+/// # Errors
+/// Those of the database.
+pub async fn ensure_default_room(db: &mut PgConnection, slug: &str) -> Result<RoomId> {
+    query!(
+        "INSERT INTO rooms (id, slug, type, name)
+         VALUES ($1, $2, 'public', $2)
+         ON CONFLICT (slug) DO NOTHING",
+        Uuid::now_v7(),
+        slug
+    )
+    .execute(&mut *db)
+    .await?;
+    Ok(query_scalar!(r#"SELECT id AS "id: RoomId" FROM rooms WHERE slug = $1"#, slug).fetch_one(db).await?)
+}
+
+/// Brings a user into the default room at first sight, without a number and unannounced. Who left it stays away.
+///
+/// # Errors
+/// Those of the database.
+pub async fn enter_default_room(db: &mut PgConnection, room: RoomId, user: &UserId) -> Result<()> {
+    query!(
+        "WITH entered AS (
+             INSERT INTO room_members (room_id, user_id, read_seq)
+             SELECT id, $2, last_seq
+             FROM rooms
+             WHERE id = $1 AND deleted_at IS NULL
+             ON CONFLICT (room_id, user_id) DO NOTHING
+             RETURNING room_id
+         )
+         UPDATE rooms
+         SET member_count = member_count + 1
+         FROM entered
+         WHERE rooms.id = entered.room_id",
+        room.0,
+        user.as_str()
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A room with the asker's membership: rooms that the asker is in, and public ones.
+///
+/// # Errors
+/// Those of the database.
+pub async fn find(db: impl PgExecutor<'_>, asker: &UserId, room: &RoomRef) -> Result<Option<Seat>> {
+    let (id, slug) = match room {
+        RoomRef::Id(id) => (Some(id.0), None),
+        RoomRef::Slug(slug) => (None, Some(slug.as_str())),
+    };
+    let row = query!(
+        r#"SELECT r.id AS "id!: RoomId", r.slug AS "slug?", r.type AS "kind!: RoomType", r.name AS "name?", r.topic AS "topic?",
+               r.created_by AS "created_by?: UserId", r.created_at AS "created_at!", r.archived_at AS "archived_at?",
+               r.member_count AS "member_count!", r.last_seq AS "last_seq!", r.last_message_seq AS "last_message_seq?",
+               m.role AS "role?: Role", m.joined_at AS "joined_at?", m.muted_until AS "muted_until?", m.pinned AS "pinned?", m.read_seq AS "read_seq?"
+           FROM rooms AS r
+           LEFT JOIN room_members AS m ON m.room_id = r.id AND m.user_id = $3 AND m.state = 'joined'
+           WHERE r.id = COALESCE($1, (SELECT id FROM rooms WHERE slug = $2))
+             AND r.deleted_at IS NULL
+             AND (m.user_id IS NOT NULL OR r.type = 'public')"#,
+        id,
+        slug,
+        asker.as_str()
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| Seat {
+        membership: row.role.zip(row.joined_at).map(|(role, joined_at)| Membership {
+            role,
+            joined_at,
+            muted_until: row.muted_until,
+            pinned: row.pinned.unwrap_or_default(),
+            read_seq: row.read_seq.unwrap_or_default(),
+        }),
+        room: Room {
+            id: row.id,
+            slug: row.slug,
+            kind: row.kind,
+            name: row.name,
+            topic: row.topic,
+            created_by: row.created_by,
+            created_at: row.created_at,
+            archived_at: row.archived_at,
+            member_count: row.member_count,
+            last_seq: row.last_seq,
+            last_message_seq: row.last_message_seq,
+            last_message: None,
+        },
+    }))
+}
+
+/// The id that a slug stands for.
+///
+/// # Errors
+/// Those of the database.
+pub async fn id_of_slug(db: impl PgExecutor<'_>, slug: &str) -> Result<Option<RoomId>> {
+    Ok(query_scalar!(r#"SELECT id AS "id: RoomId" FROM rooms WHERE slug = $1"#, slug).fetch_optional(db).await?)
+}
+
+/// Makes a room; says whether it is new.
+///
+/// # Errors
+/// Those of the database; `rooms_slug_key` is violated when the slug is taken.
+pub async fn make(db: &mut PgConnection, new: &NewRoomRow<'_>) -> Result<bool, sqlx::Error> {
+    let done = query!(
+        "INSERT INTO rooms (id, slug, type, name, created_by, member_count)
+         VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (id) DO NOTHING",
+        new.id.0,
+        new.slug,
+        new.kind as RoomType,
+        new.name,
+        new.created_by.as_str(),
+        new.member_count
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Puts the first members into a new room.
+///
+/// # Errors
+/// Those of the database.
+pub async fn add_first_members(db: &mut PgConnection, room: RoomId, members: &[String], owner: Option<&UserId>) -> Result<()> {
+    query!(
+        "INSERT INTO room_members (room_id, user_id, role)
+         SELECT $1, id, CASE WHEN id = $3 THEN 'owner' ELSE 'member' END
+         FROM UNNEST($2::text[]) AS id
+         ORDER BY id",
+        room.0,
+        members,
+        owner.map(UserId::as_str)
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Holds a room's row until the end of the transaction; `None` when it was deleted.
+///
+/// # Errors
+/// Those of the database.
+pub async fn lock(db: &mut PgConnection, room: RoomId) -> Result<Option<Count>> {
+    Ok(query_as!(
+        Count,
+        "SELECT last_seq, member_count
+         FROM rooms
+         WHERE id = $1 AND deleted_at IS NULL
+         FOR UPDATE",
+        room.0
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// Takes the next number of a room, or none, and counts who comes and goes.
+///
+/// # Errors
+/// Those of the database.
+pub async fn count(db: &mut PgConnection, room: RoomId, numbers: i64, members: i32) -> Result<Count> {
+    Ok(query_as!(
+        Count,
+        "UPDATE rooms
+         SET last_seq = last_seq + $2, member_count = member_count + $3
+         WHERE id = $1
+         RETURNING last_seq, member_count",
+        room.0,
+        numbers,
+        members
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// The state of somebody's row in a room: `joined`, `left`, `banned`, or none.
+///
+/// # Errors
+/// Those of the database.
+pub async fn state(db: &mut PgConnection, room: RoomId, user: &UserId) -> Result<Option<String>> {
+    Ok(query_scalar!("SELECT state FROM room_members WHERE room_id = $1 AND user_id = $2", room.0, user.as_str()).fetch_optional(db).await?)
+}
+
+/// Somebody's membership.
+///
+/// # Errors
+/// Those of the database.
+pub async fn membership(db: impl PgExecutor<'_>, room: RoomId, user: &UserId) -> Result<Option<Membership>> {
+    Ok(query_as!(
+        Membership,
+        r#"SELECT role AS "role: Role", joined_at, muted_until, pinned, read_seq
+           FROM room_members
+           WHERE room_id = $1 AND user_id = $2 AND state = 'joined'"#,
+        room.0,
+        user.as_str()
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// Makes somebody a member. What was said before counts as read.
+///
+/// # Errors
+/// Those of the database.
+pub async fn put_member(db: &mut PgConnection, room: RoomId, user: &UserId, role: Role, changed_seq: i64, read_seq: i64) -> Result<Membership> {
+    Ok(query_as!(
+        Membership,
+        r#"INSERT INTO room_members AS m (room_id, user_id, role, changed_seq, read_seq)
+           VALUES ($1, $2, $3, $4, $5)
+           ON CONFLICT (room_id, user_id) DO UPDATE
+           SET state = 'joined', role = EXCLUDED.role, joined_at = now(), changed_seq = EXCLUDED.changed_seq,
+               read_seq = GREATEST(m.read_seq, EXCLUDED.read_seq)
+           RETURNING role AS "role: Role", joined_at, muted_until, pinned, read_seq"#,
+        room.0,
+        user.as_str(),
+        role as Role,
+        changed_seq,
+        read_seq
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// Gives a member another role.
+///
+/// # Errors
+/// Those of the database.
+pub async fn set_role(db: &mut PgConnection, room: RoomId, user: &UserId, role: Role, changed_seq: i64) -> Result<Membership> {
+    Ok(query_as!(
+        Membership,
+        r#"UPDATE room_members
+           SET role = $3, changed_seq = $4
+           WHERE room_id = $1 AND user_id = $2
+           RETURNING role AS "role: Role", joined_at, muted_until, pinned, read_seq"#,
+        room.0,
+        user.as_str(),
+        role as Role,
+        changed_seq
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// Ends a membership; the row stays.
+///
+/// # Errors
+/// Those of the database.
+pub async fn end_membership(db: &mut PgConnection, room: RoomId, user: &UserId, changed_seq: i64) -> Result<()> {
+    query!("UPDATE room_members SET state = 'left', changed_seq = $3 WHERE room_id = $1 AND user_id = $2", room.0, user.as_str(), changed_seq)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Changes what is `Some`.
+///
+/// # Errors
+/// Those of the database.
+pub async fn update(db: &mut PgConnection, room: RoomId, name: Option<&str>, topic: Option<&str>, archived: Option<bool>) -> Result<()> {
+    query!(
+        "UPDATE rooms
+         SET name = COALESCE($2, name),
+             topic = COALESCE($3, topic),
+             archived_at = CASE $4::boolean WHEN true THEN COALESCE(archived_at, now()) WHEN false THEN NULL ELSE archived_at END
+         WHERE id = $1",
+        room.0,
+        name,
+        topic,
+        archived
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Takes a room from everybody. Its slug is free again; its messages stay until they are removed by retention.
+///
+/// # Errors
+/// Those of the database.
+pub async fn delete(db: &mut PgConnection, room: RoomId, changed_seq: i64) -> Result<()> {
+    query!("UPDATE rooms SET deleted_at = now(), slug = NULL, member_count = 0 WHERE id = $1", room.0).execute(&mut *db).await?;
+    query!("UPDATE room_members SET state = 'left', changed_seq = $2 WHERE room_id = $1 AND state = 'joined'", room.0, changed_seq)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// A page of a room's members, by user id.
+///
+/// # Errors
+/// Those of the database.
+pub async fn members(db: impl PgExecutor<'_>, room: RoomId, after: &str, limit: i64) -> Result<Vec<MemberRow>> {
+    let rows = query!(
+        r#"SELECT u.id AS "id!: UserId", u.username AS "username?", u.name AS "name?", u.avatar_url AS "avatar_url?",
+               u.user_type AS "user_type!: UserType", m.role AS "role!: Role", m.joined_at AS "joined_at!"
+           FROM room_members AS m
+           JOIN users AS u ON u.id = m.user_id
+           WHERE m.room_id = $1 AND m.state = 'joined' AND m.user_id > $2
+           ORDER BY m.user_id
+           LIMIT $3"#,
+        room.0,
+        after,
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| MemberRow {
+            user: User { id: row.id, username: row.username, name: row.name, avatar_url: row.avatar_url, user_type: row.user_type },
+            role: row.role,
+            joined_at: row.joined_at,
+        })
+        .collect())
+}
+
+/// The ids of all rooms that a user is in.
+///
+/// # Errors
+/// Those of the database.
+pub async fn rooms_of(db: impl PgExecutor<'_>, user: &UserId) -> Result<Vec<RoomId>> {
+    Ok(query_scalar!(
+        r#"SELECT m.room_id AS "id: RoomId"
+           FROM room_members AS m
+           WHERE m.user_id = $1 AND m.state = 'joined'"#,
+        user.as_str()
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// The rooms of a user in which single members are told about, not counted.
+///
+/// # Errors
+/// Those of the database.
+pub async fn small_rooms_of(db: impl PgExecutor<'_>, user: &UserId, most: i32) -> Result<Vec<RoomId>> {
+    Ok(query_scalar!(
+        r#"SELECT r.id AS "id!: RoomId"
+           FROM room_members AS m
+           JOIN rooms AS r ON r.id = m.room_id
+           WHERE m.user_id = $1 AND m.state = 'joined' AND r.member_count <= $2"#,
+        user.as_str(),
+        most
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Which of these users are members.
+///
+/// # Errors
+/// Those of the database.
+pub async fn members_among(db: impl PgExecutor<'_>, room: RoomId, users: &[String]) -> Result<Vec<String>> {
+    Ok(query_scalar!("SELECT user_id FROM room_members WHERE room_id = $1 AND user_id = ANY($2) AND state = 'joined'", room.0, users)
+        .fetch_all(db)
+        .await?)
+}

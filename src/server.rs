@@ -1,0 +1,230 @@
+//! Assembly: every route, every namespace, the order of the layers, and the life of the server.
+
+use crate::{
+    app::{App, Parts},
+    auth::{self, passwords::Passwords, tokens::Keys},
+    config::{AuthMode, HttpSettings, Settings, SocketSettings, Switch, Transport},
+    database,
+    error::{Error, TRACE_ID},
+    lobby,
+    messages::{self, journal::Journal},
+    presence::{self, Presence},
+    realtime::Realtime,
+    rooms, session, users,
+};
+use axum::{
+    Json, Router,
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing,
+    serve::ListenerExt,
+};
+use serde_json::{Value, json};
+use socket2::SockRef;
+use socketioxide::{
+    ParserConfig, SocketIo, TransportType,
+    extract::{SocketRef, TryData},
+    handler::ConnectHandler,
+    layer::SocketIoLayer,
+};
+use sqlx::postgres::PgConnectOptions;
+use std::{sync::Arc, time::Duration};
+use tokio::{net::TcpListener, sync::watch, time::timeout};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowOrigin, CorsLayer},
+    limit::RequestBodyLimitLayer,
+};
+use uuid::Uuid;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// A peer that acknowledges nothing for so long is gone, though TCP alone would wait for hours.
+const PEER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a server that stops waits for what is under way, and then for its sockets.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Gets a server ready on a database: migrates it, makes the default room, starts the tasks.
+///
+/// # Errors
+/// One line for the operator.
+pub async fn prepare(settings: Settings) -> Result<App, String> {
+    let url = settings.database.database_url.clone().ok_or("DATABASE_URL is missing: set it, or run `ires-chat dev` to try things out")?;
+    let secret = settings.auth.jwt_secret.clone().ok_or("JWT_SECRET is missing")?;
+    let options = database::options(&url, settings.database.database_timeout)?;
+    let (default_room, epoch) = prepare_database(&options, &settings).await?;
+    let keys = Keys::new(&settings.auth, &secret);
+    let passwords = tokio::task::spawn_blocking(Passwords::new).await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    let realtime = Arc::new(Realtime::new(settings.sockets.namespaces.clone()));
+    let turns = Arc::default();
+    let (presence, edges) = Presence::new();
+    let app = App::new(Parts {
+        db: database::pool(options.clone(), &settings.database),
+        keys,
+        passwords,
+        journal: Journal::start(options, settings.database.database_timeout, realtime.clone(), Arc::clone(&turns)),
+        realtime,
+        turns,
+        presence,
+        typing: presence::typing::Typing::default(),
+        quiet_rooms: lobby::QuietRooms::default(),
+        default_room,
+        epoch,
+        settings,
+    });
+    tokio::spawn(presence::tell_edges(app.clone(), edges));
+    tokio::spawn(session::watch(app.clone()));
+    Ok(app)
+}
+
+async fn prepare_database(options: &PgConnectOptions, settings: &Settings) -> Result<(rooms::RoomId, Uuid), String> {
+    let mut db = database::inspect(options, settings.database.allow_unsafe_database).await?;
+    if settings.database.migrate == Switch::On {
+        database::migrate(&mut db).await.map_err(|error| format!("the database cannot be migrated: {error}"))?;
+    }
+    let states = database::migration_states(&mut db).await.map_err(|error| error.to_string())?;
+    if let Some(missing) = states.iter().find(|state| !state.applied) {
+        return Err(format!("the database lacks migration {} ({}): run `ires-chat migrate run`", missing.version, missing.description));
+    }
+    let default_room = rooms::store::ensure_default_room(&mut db, &settings.chat.default_room).await.map_err(|error| error.to_string())?;
+    let epoch = database::epoch(&mut db).await.map_err(|error| error.to_string())?;
+    Ok((default_room, epoch))
+}
+
+/// Serves until `stop` says so, then ends what is under way and closes.
+///
+/// # Errors
+/// Those of the listener.
+pub async fn serve(listener: TcpListener, app: App, mut stop: watch::Receiver<bool>) -> std::io::Result<()> {
+    let (sockets, io) = sockets(&app);
+    app.realtime.connect(io.clone());
+    let listener = listener.tap_io(|stream| {
+        let socket = SockRef::from(&*stream);
+        let tuned = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_user_timeout(Some(PEER_TIMEOUT)));
+        if let Err(error) = tuned {
+            tracing::debug!(%error, "a connection could not be tuned");
+        }
+    });
+    let mut stopping = stop.clone();
+    let server = axum::serve(listener, router(&app, sockets)).with_graceful_shutdown(async move {
+        let _ = stopping.wait_for(|stop| *stop).await;
+    });
+    let mut server = tokio::spawn(server.into_future());
+    tokio::select! {
+        ended = &mut server => return ended.map_err(std::io::Error::other)?,
+        _ = stop.wait_for(|stop| *stop) => tracing::info!("the server stops"),
+    }
+    app.journal.finish(FAREWELL).await;
+    if let Err(error) = session::write_last_seen(&app).await {
+        tracing::warn!(%error, "last seen could not be written");
+    }
+    let _ = timeout(FAREWELL, io.close()).await;
+    let _ = timeout(FAREWELL, server).await;
+    Ok(())
+}
+
+fn router(app: &App, sockets: SocketIoLayer) -> Router {
+    let api = Router::new()
+        .merge(auth::http::routes())
+        .merge(users::http::routes())
+        .merge(lobby::http::routes())
+        .merge(messages::http::routes())
+        .merge(presence::http::routes())
+        .layer(from_fn_with_state(app.clone(), in_time));
+    Router::new()
+        .nest("/api/v1", api)
+        .route("/livez", routing::get(async || Json(json!({ "status": "ok" }))))
+        .route("/readyz", routing::get(ready))
+        .fallback(async || Error::NotFound)
+        .method_not_allowed_fallback(async || Error::MethodNotAllowed)
+        .layer(RequestBodyLimitLayer::new(app.settings.http.max_body as usize))
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| Error::internal("a handler panicked").into_response()))
+        .with_state(app.clone())
+        .layer(sockets)
+        .layer(from_fn_with_state(app.clone(), check_origin))
+        .layer(cors(&app.settings.http))
+        .layer(from_fn(name_request))
+}
+
+async fn ready(State(app): State<App>) -> Response {
+    match timeout(Duration::from_secs(2), database::ping(&app.db)).await {
+        Ok(Ok(())) => Json(json!({ "status": "ready" })).into_response(),
+        Ok(Err(_)) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "database unavailable" }))).into_response(),
+    }
+}
+
+/// Gives every request a name, the caller's if it is a decent one, under which errors and logs have it.
+async fn name_request(request: Request, next: Next) -> Response {
+    let given = request
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(|id| id.to_str().ok())
+        .filter(|id| (1..=64).contains(&id.len()) && id.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)));
+    let id = given.map_or_else(|| Uuid::new_v4().simple().to_string(), str::to_owned);
+    let header = HeaderValue::from_str(&id);
+    let mut response = TRACE_ID.scope(id, next.run(request)).await;
+    if let Ok(header) = header {
+        response.headers_mut().insert(REQUEST_ID, header);
+    }
+    response
+}
+
+/// Answers `UNAVAILABLE` when the database keeps a request waiting. A little longer than the database has, so that
+/// whoever knows better answers first.
+async fn in_time(State(app): State<App>, request: Request, next: Next) -> Response {
+    timeout(app.patience() + Duration::from_millis(500), next.run(request)).await.unwrap_or_else(|_| Error::Unavailable.into_response())
+}
+
+/// Refuses sockets from pages of other origins: CORS does not cover WebSockets. No `Origin`: not a browser.
+async fn check_origin(State(app): State<App>, request: Request, next: Next) -> Response {
+    let is_socket = request.uri().path().starts_with("/socket.io");
+    let allowed = request.headers().get(header::ORIGIN).is_none_or(|origin| {
+        origin.to_str().is_ok_and(|origin| app.settings.http.frontend_url.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)))
+    });
+    if is_socket && !allowed {
+        tracing::info!("a socket from a foreign origin is refused");
+        return Error::Forbidden("this origin is not in FRONTEND_URL").into_response();
+    }
+    next.run(request).await
+}
+
+fn cors(settings: &HttpSettings) -> CorsLayer {
+    let origins: Vec<HeaderValue> = settings.frontend_url.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_credentials(true)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, HeaderName::from_static("idempotency-key"), REQUEST_ID])
+        .expose_headers([REQUEST_ID, header::RETRY_AFTER])
+        .max_age(Duration::from_hours(1))
+}
+
+fn sockets(app: &App) -> (SocketIoLayer, SocketIo) {
+    let SocketSettings { ping_interval, ping_timeout, upgrade_timeout, connect_timeout, max_payload, socket_buffer, namespaces, transports, .. } =
+        &app.settings.sockets;
+    let builder = SocketIo::builder()
+        .ping_interval(*ping_interval)
+        .ping_timeout(*ping_timeout)
+        .upgrade_timeout(*upgrade_timeout)
+        .connect_timeout(*connect_timeout)
+        .max_payload(u64::from(*max_payload))
+        .ws_max_message_size(*max_payload as usize)
+        .ws_max_frame_size(*max_payload as usize)
+        .max_buffer_size(*socket_buffer as usize)
+        .with_parser(ParserConfig::common().max_incoming_binaries(0));
+    let builder = match (transports.contains(&Transport::Websocket), transports.contains(&Transport::Polling)) {
+        (true, false) => builder.transports([TransportType::Websocket]),
+        (false, true) => builder.transports([TransportType::Polling]),
+        _ => builder.transports([TransportType::Polling, TransportType::Websocket]),
+    };
+    let (layer, io) = builder.build_layer();
+    let strict = app.settings.auth.auth_mode == AuthMode::Strict;
+    for namespace in namespaces {
+        let (admitting, connecting) = (app.clone(), app.clone());
+        let admit = async move |socket: SocketRef, TryData(auth): TryData<Value>| session::admit(admitting, socket, auth.ok(), strict).await;
+        let connected = async move |id| session::connected(connecting, id).await;
+        io.ns(namespace.clone(), connected.with(admit));
+    }
+    (layer, io)
+}

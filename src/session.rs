@@ -1,0 +1,335 @@
+//! The life of a socket: admitted, authenticated, told what it needs to begin, watched, and closed.
+//!
+//! A socket is admitted in socketioxide's connect middleware, which runs before the client is told that it is
+//! connected: that is where its events are registered, for those that come before would be lost. Its lane opens when
+//! it is connected, and the first thing in the lane is who it is.
+
+use crate::{
+    app::App,
+    auth::{self, AuthUser, require_user_type},
+    error::{Error, Result, trace_id},
+    lobby::{self, views::Overview},
+    messages,
+    payload::Length,
+    presence,
+    realtime::{Connection, ConnectionId},
+    rooms,
+    socket::{Answer, Dispatcher, Event, Incoming, Lane, Outcome},
+};
+use chrono::{TimeDelta, Utc};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, join_all},
+};
+use serde_json::{Value, json};
+use socketioxide::{
+    extract::{Extension, SocketRef},
+    socket::DisconnectReason,
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+/// Most rooms in `session.ready`; the others are listed over REST.
+const READY_ROOMS: i64 = 1_000;
+/// How often sockets, presence and typing are looked after.
+const TICK: Duration = Duration::from_millis(250);
+/// How often quiet rooms tell their size (the contract's 5 s).
+const SIZES_EVERY: u32 = 20;
+/// How long a socket may take from its admission to its connection.
+const ADMISSION: Duration = Duration::from_secs(30);
+
+/// Every event that clients may emit.
+pub static EVENTS: &[Event] = &[
+    Event { name: "chat:message", open: false, overtakes: true, handler: messages::socket::on_message },
+    Event { name: "status:typing", open: false, overtakes: true, handler: presence::socket::on_typing },
+    Event { name: "status:update", open: false, overtakes: false, handler: presence::socket::on_update },
+    Event { name: "chat:room:create", open: false, overtakes: false, handler: lobby::socket::on_create },
+    Event { name: "chat:room:join", open: false, overtakes: false, handler: lobby::socket::on_join },
+    Event { name: "chat:room:leave", open: false, overtakes: false, handler: lobby::socket::on_leave },
+    Event { name: "auth:login", open: true, overtakes: false, handler: on_login },
+    Event { name: "auth:logout", open: false, overtakes: false, handler: on_logout },
+];
+
+/// Admits a socket: finds out who it is, makes its lane, registers its events. In strict mode an error refuses it,
+/// with a message that begins with the code, for Socket.IO carries no more.
+///
+/// # Errors
+/// What `connect_error` will say.
+pub async fn admit(app: App, socket: SocketRef, auth: Option<Value>, strict: bool) -> Result<(), String> {
+    let token = presented_token(&socket, auth.as_ref());
+    let found = match &token {
+        Some(token) => timeout(app.patience(), auth::authenticate(&app, token)).await.unwrap_or(Err(Error::Unavailable)),
+        None => Err(Error::TokenMissing),
+    };
+    if let (true, Err(error)) = (strict, &found) {
+        let (code, _) = error.code();
+        tracing::info!(code, "a connection is refused in the handshake");
+        return Err(format!("{code}: {error}"));
+    }
+    let connection = Arc::new(Connection::new(socket.clone(), Lane::default(), app.settings.sockets.compat_nest_exception));
+    socket.extensions.insert(connection.id);
+    socket.on_fallback(Dispatcher { app: app.clone(), connection: Arc::downgrade(&connection), events: EVENTS });
+    let (left, id) = (app.clone(), connection.id);
+    socket.on_disconnect(async move |reason: DisconnectReason| leave(&left, id, reason));
+    if let Some(token) = token {
+        connection.lane.begin_with(begin(app.clone(), Arc::downgrade(&connection), found, token));
+    }
+    app.realtime.add(connection);
+    Ok(())
+}
+
+/// The client has been told that it is connected.
+pub async fn connected(app: App, Extension(id): Extension<ConnectionId>) {
+    if let Some(connection) = app.realtime.connection(id) {
+        connection.lane.open();
+    }
+}
+
+/// `auth.token` of the handshake, or a bearer token of its HTTP request.
+fn presented_token(socket: &SocketRef, auth: Option<&Value>) -> Option<String> {
+    let given = auth.and_then(|auth| auth.get("token")).and_then(Value::as_str).map(str::to_owned);
+    let header = || {
+        let value = socket.req_parts().headers.get("authorization")?.to_str().ok()?;
+        value.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("bearer ")).map(|_| value[7..].trim().to_owned())
+    };
+    let token = given.or_else(header)?;
+    // Many frontends pass the whole header on.
+    Some(token.strip_prefix("Bearer ").map_or(token.clone(), str::to_owned)).filter(|token| !token.is_empty())
+}
+
+/// The first thing in the lane of a socket that brought a token.
+fn begin(app: App, connection: Weak<Connection>, found: Result<AuthUser>, token: String) -> BoxFuture<'static, ()> {
+    async move {
+        let Some(connection) = connection.upgrade() else { return };
+        let established = match found {
+            Ok(user) => timeout(app.patience(), establish(&app, &connection, user)).await.unwrap_or(Err(Error::Unavailable)),
+            Err(error) => Err(error),
+        };
+        match established {
+            Ok(()) => {}
+            Err(Error::Unavailable) => {
+                if connection.wait_for_database() {
+                    connection.emit_error(&Error::Unavailable.into_body(trace_id()));
+                }
+                tokio::spawn(try_again(app, Arc::downgrade(&connection), token));
+            }
+            Err(error) => connection.refuse(error),
+        }
+    }
+    .boxed()
+}
+
+/// A socket whose token could not be checked, for want of a database, is let in when it is back.
+async fn try_again(app: App, connection: Weak<Connection>, token: String) {
+    sleep(Duration::from_secs(1)).await;
+    let found = timeout(app.patience(), auth::authenticate(&app, &token)).await.unwrap_or(Err(Error::Unavailable));
+    if let Some(known) = connection.upgrade()
+        && known.is_connected()
+        && !known.is_closed()
+    {
+        known.lane.begin_with(begin(app, connection, found, token));
+    }
+}
+
+/// Makes a socket that of a user: attaches it to the user's rooms, sends `session.ready`, and lets what happened
+/// meanwhile follow.
+async fn establish(app: &App, connection: &Arc<Connection>, user: AuthUser) -> Result<()> {
+    let user = Arc::new(user);
+    app.realtime.close_gate(connection, &user);
+    let mut gate = Gated { app, connection, open: false };
+    loop {
+        let rooms = rooms::store::rooms_of(&app.db, user.id()).await?;
+        app.realtime.attach_gated(connection.id, rooms);
+        let overviews = lobby::views::overviews(app, user.id(), None, READY_ROOMS).await?;
+        let last_seqs: HashMap<_, _> = overviews.iter().map(|overview| (overview.room.id, overview.room.last_seq)).collect();
+        if app.realtime.open(connection, &last_seqs, |connection| say_ready(app, connection, &user, &overviews)) {
+            break;
+        }
+    }
+    gate.open = true;
+    presence::update(app, connection, user.id(), true);
+    tracing::info!(connection.id = %connection.id, user.id = %user.id(), session.id = %user.session_id, namespace = connection.namespace(), "a user connected");
+    if !connection.is_connected() {
+        leave(app, connection.id, DisconnectReason::TransportClose);
+    }
+    Ok(())
+}
+
+/// Gives a connection up as nobody's again when establishing it fails, or is cancelled.
+struct Gated<'a> {
+    app: &'a App,
+    connection: &'a Connection,
+    open: bool,
+}
+
+impl Drop for Gated<'_> {
+    fn drop(&mut self) {
+        if !self.open {
+            self.app.realtime.abandon_gate(self.connection);
+        }
+    }
+}
+
+fn say_ready(app: &App, connection: &Connection, user: &AuthUser, rooms: &[Overview]) {
+    let chat = &app.settings.chat;
+    let data = json!({
+        "protocol": 1,
+        "user": user.user,
+        "connectionId": connection.id,
+        "sessionId": user.session_id,
+        "tokenExpiresAt": crate::time::format(user.expires_at),
+        "serverTime": crate::time::format(Utc::now()),
+        "epoch": app.epoch,
+        "limits": {
+            "content": chat.max_content,
+            "mentions": messages::MENTIONS,
+            "attachments": messages::ATTACHMENTS,
+            "roomName": 100,
+            "participants": chat.max_participants,
+            "eventBytes": chat.max_event,
+            "quietRoomSize": chat.quiet_room_size,
+            "typingTtlMs": chat.typing_ttl.as_millis(),
+        },
+        "features": { "registration": !app.accounts_live_elsewhere(), "autoCreateRooms": chat.auto_create_rooms },
+        "defaultRoomId": app.default_room,
+        "rooms": rooms,
+    });
+    connection.notify("session.ready", "success", "Authenticated.", &data);
+}
+
+/// `auth:login {token, userType?}`.
+fn on_login(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
+    async move {
+        let mut fields = incoming.fields()?;
+        let token = fields.required_text("token", Length::new(1, 8_192));
+        let user_type = fields.text("userType", Length::new(1, 32));
+        let warnings = fields.finish()?;
+        let Incoming { app, connection, .. } = incoming;
+        let known = connection.known_user();
+        if connection.is_closed() {
+            return Err(Error::Revoked);
+        }
+        let user = async {
+            let user = auth::authenticate(&app, token.strip_prefix("Bearer ").unwrap_or(&token)).await?;
+            require_user_type(&user, user_type.as_deref())?;
+            Ok(user)
+        };
+        let user = match user.await {
+            Ok(user) => user,
+            // Who is in stays in; who is not, is out.
+            Err(error) if known.is_some() || matches!(error, Error::Unavailable) => return Err(error),
+            Err(error) => return Ok(Outcome::Refused(error)),
+        };
+        let data = json!({ "user": user.user, "sessionId": user.session_id, "tokenExpiresAt": crate::time::format(user.expires_at) });
+        match known {
+            Some(known) if known.id() != user.id() => return Err(Error::IdentityMismatch),
+            Some(_) => {
+                connection.set_user(Arc::new(user));
+                connection.notify("auth.login", "success", "Authenticated.", &data);
+            }
+            None => establish(&app, &connection, user).await?,
+        }
+        Ok(Answer::of(&data)?.warn(warnings).into())
+    }
+    .boxed()
+}
+
+/// `auth:logout {allDevices?}`.
+fn on_logout(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
+    async move {
+        if incoming.payload.is_null() {
+            incoming.payload = json!({});
+        }
+        let mut fields = incoming.fields()?;
+        let all_devices = fields.flag("allDevices").unwrap_or_default();
+        let warnings = fields.finish()?;
+        let Incoming { app, connection, .. } = incoming;
+        let user = connection.user()?;
+        auth::log_out(&app, &user, all_devices, Some(connection.id)).await?;
+        connection.notify("auth.logout", "info", "Logged out.", &json!({ "sessionId": user.session_id, "allDevices": all_devices }));
+        presence::update(&app, &connection, user.id(), false);
+        Ok(Answer::of(&json!({}))?.warn(warnings).then_close().into())
+    }
+    .boxed()
+}
+
+/// A socket is gone: nothing of it stays.
+fn leave(app: &App, id: ConnectionId, reason: DisconnectReason) {
+    let Some(connection) = app.realtime.remove(id) else { return };
+    let seconds = connection.opened.elapsed().as_secs_f64();
+    match connection.known_user() {
+        Some(user) => {
+            tracing::info!(connection.id = %id, user.id = %user.id(), ?reason, seconds, "a user disconnected");
+            if connection.set_visible(false) {
+                app.presence.go(user.id(), app.settings.chat.presence_grace);
+            }
+            if app.realtime.connections_of(user.id()).is_empty() {
+                presence::typing::clear_all(app, &user);
+            }
+        }
+        None => tracing::info!(connection.id = %id, ?reason, seconds, "a connection ended without having authenticated"),
+    }
+}
+
+/// Looks after sockets, presence and typing for as long as the server runs.
+pub async fn watch(app: App) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut count: u32 = 0;
+    loop {
+        ticks.tick().await;
+        count = count.wrapping_add(1);
+        for connection in app.realtime.connections() {
+            look_after(&app, &connection);
+        }
+        presence::typing::tick(&app);
+        let seen = app.presence.tick();
+        if !seen.is_empty()
+            && let Err(error) = presence::store::write(&app.db, &seen).await
+        {
+            tracing::warn!(%error, users = seen.len(), "last seen could not be written");
+        }
+        if count.is_multiple_of(SIZES_EVERY)
+            && let Err(error) = lobby::tell_sizes(&app).await
+        {
+            tracing::warn!(%error, "the sizes of quiet rooms could not be told");
+        }
+    }
+}
+
+fn look_after(app: &App, connection: &Connection) {
+    let settings = &app.settings.auth;
+    if !connection.is_connected() {
+        if connection.opened.elapsed() > ADMISSION {
+            leave(app, connection.id, DisconnectReason::TransportClose);
+        }
+    } else if connection.is_closed() {
+        connection.close();
+    } else if let Some(user) = connection.known_user() {
+        let left = user.expires_at - Utc::now();
+        let within = |limit: Duration| TimeDelta::from_std(limit).unwrap_or(TimeDelta::MAX);
+        if left < -within(settings.token_grace) {
+            connection.refuse(Error::TokenExpired);
+        } else if left <= within(settings.token_expiring_notice) && connection.take_expiring_notice() {
+            let data = json!({ "inMs": left.num_milliseconds().max(0), "tokenExpiresAt": crate::time::format(user.expires_at) });
+            connection.notify("auth.expiring", "warning", "The token expires: emit auth:login with a new one.", &data);
+        }
+    } else if connection.opened.elapsed() > settings.auth_timeout && !connection.waits_for_database() {
+        connection.refuse(Error::AuthTimeout);
+    }
+}
+
+/// Writes when everybody who is here was last seen: a server's last words.
+///
+/// # Errors
+/// `UNAVAILABLE` without the database.
+pub async fn write_last_seen(app: &App) -> Result<()> {
+    let now = Utc::now();
+    let seen: Vec<_> = app.presence.everybody().into_iter().map(|(user, _)| (user, now)).collect();
+    let writes = seen.chunks(1_000).map(|seen| presence::store::write(&app.db, seen));
+    join_all(writes).await.into_iter().collect()
+}

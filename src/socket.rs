@@ -1,0 +1,399 @@
+//! How an event is answered.
+//!
+//! Every connection has one *lane*: its events are answered in the order in which they came, and each gets exactly
+//! one acknowledgement, `{ok: true, data}` or `{ok: false, error}`, a failure also as `system:error`. Sending
+//! messages is the exception in speed, not in order: a message that stands in the journal's queue lets the next
+//! event begin, and whatever is not a message waits until those before it are done.
+//!
+//! socketioxide would run each handler in a task of its own, in any order, and skip it when a payload does not
+//! parse. So one [`Dispatcher`] takes every event raw, in the task that reads the socket.
+
+use crate::{
+    app::App,
+    auth::AuthUser,
+    error::{Error, ErrorBody, Result, trace_id},
+    payload::{self, Fields},
+    realtime::Connection,
+};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, Either, select},
+    stream::FuturesOrdered,
+};
+use serde::Serialize;
+use serde_json::{
+    Value,
+    value::{RawValue, to_raw_value},
+};
+use socketioxide::{
+    adapter::LocalAdapter,
+    extract::AckSender,
+    handler::{FromMessageParts, MessageHandler, Value as Packet},
+    socket::Socket,
+};
+use std::{
+    collections::VecDeque,
+    panic::AssertUnwindSafe,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+use tokio::{sync::Notify, time::timeout};
+
+/// Most events that wait in a lane, and most bytes: beyond it an event is refused with `RATE_LIMITED`.
+const LANE_EVENTS: usize = 4_096;
+const LANE_BYTES: usize = 4 << 20;
+/// Most messages of one connection that are in the journal at once.
+const IN_FLIGHT: usize = 256;
+
+/// What a handler comes to.
+pub enum Outcome {
+    /// The answer.
+    Done(Answer),
+    /// The answer of something that keeps its place in the order by itself: the lane goes on.
+    Later(BoxFuture<'static, Result<Answer>>),
+    /// A refusal after which the connection is closed.
+    Refused(Error),
+}
+
+/// What goes into an acknowledgement that says yes.
+#[derive(Default)]
+pub struct Answer {
+    data: Option<Arc<RawValue>>,
+    warnings: Vec<String>,
+    close: bool,
+}
+
+impl Answer {
+    /// An answer with this data.
+    ///
+    /// # Errors
+    /// `INTERNAL_ERROR` if it cannot be encoded.
+    pub fn of(data: &impl Serialize) -> Result<Self> {
+        Ok(Self::encoded(to_raw_value(data).map_err(Error::internal)?.into()))
+    }
+
+    /// An answer with data that is encoded already.
+    pub fn encoded(data: Arc<RawValue>) -> Self {
+        Self { data: Some(data), ..Self::default() }
+    }
+
+    /// Adds what the caller should know though it worked.
+    #[must_use]
+    pub fn warn(mut self, warnings: Vec<String>) -> Self {
+        self.warnings = warnings;
+        self
+    }
+
+    /// Closes the connection once the answer is out.
+    #[must_use]
+    pub fn then_close(mut self) -> Self {
+        self.close = true;
+        self
+    }
+}
+
+impl From<Answer> for Outcome {
+    fn from(answer: Answer) -> Self {
+        Self::Done(answer)
+    }
+}
+
+/// An event to be answered: who emitted it, and what.
+pub struct Incoming {
+    /// Everything.
+    pub app: App,
+    /// Who.
+    pub connection: Arc<Connection>,
+    /// The first argument; `null` when there was none.
+    pub payload: Value,
+}
+
+impl Incoming {
+    /// Who it is.
+    ///
+    /// # Errors
+    /// `AUTH_REQUIRED` or `AUTH_REVOKED`.
+    pub fn user(&self) -> Result<Arc<AuthUser>> {
+        self.connection.user()
+    }
+
+    /// The payload as an object to be read field by field.
+    ///
+    /// # Errors
+    /// `PAYLOAD_INVALID`.
+    pub fn fields(&mut self) -> Result<Fields> {
+        Fields::of(self.payload.take())
+    }
+}
+
+/// Answers one kind of event.
+pub type Handler = fn(Incoming) -> BoxFuture<'static, Result<Outcome>>;
+
+/// An event that clients may emit.
+pub struct Event {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it is answered before authentication.
+    pub open: bool,
+    /// Whether it may begin while messages of the same connection are still in the journal.
+    pub overtakes: bool,
+    /// What answers it.
+    pub handler: Handler,
+}
+
+/// Takes every event of a socket. It does not keep the connection alive: the registry does.
+#[derive(Clone)]
+pub struct Dispatcher {
+    /// Everything.
+    pub app: App,
+    /// Whose events.
+    pub connection: Weak<Connection>,
+    /// The events that are known.
+    pub events: &'static [Event],
+}
+
+impl MessageHandler<LocalAdapter, ()> for Dispatcher {
+    fn call(&self, socket: Arc<Socket<LocalAdapter>>, mut packet: Packet, ack_id: Option<i64>) {
+        let Some(connection) = self.connection.upgrade() else { return };
+        let Ok(ack) = AckSender::from_message_parts(&socket, &mut packet, &ack_id);
+        let raw = match packet {
+            Packet::Str(text, None) => Some(text.to_string()),
+            _ => None,
+        };
+        if let Err(job) = connection.lane.push(Job { dispatcher: self.clone(), raw, ack }) {
+            Pending { connection, event: String::new(), reference: None, ack: job.ack }.answer(Err(Error::RateLimited { retry_after_ms: 1_000 }));
+        }
+    }
+}
+
+struct Job {
+    dispatcher: Dispatcher,
+    /// The packet's text, `["event", payload]`; `None` for a binary one.
+    raw: Option<String>,
+    ack: AckSender,
+}
+
+impl Job {
+    fn size(&self) -> usize {
+        self.raw.as_ref().map_or(0, String::len)
+    }
+}
+
+/// A connection's queue of events. Nothing runs while it is empty.
+#[derive(Clone, Default)]
+pub struct Lane {
+    queue: Arc<Mutex<Queue>>,
+    arrived: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct Queue {
+    own: VecDeque<BoxFuture<'static, ()>>,
+    jobs: VecDeque<Job>,
+    bytes: usize,
+    open: bool,
+    running: bool,
+}
+
+enum Next {
+    Own(BoxFuture<'static, ()>),
+    Job(Job),
+    Nothing,
+}
+
+impl Lane {
+    /// Puts something of our own before everything that waits: who the client is must be known first.
+    pub fn begin_with(&self, own: impl Future<Output = ()> + Send + 'static) {
+        let mut queue = self.lock();
+        queue.own.push_back(own.boxed());
+        self.run(&mut queue);
+    }
+
+    /// Lets events be answered from now on.
+    pub fn open(&self) {
+        let mut queue = self.lock();
+        queue.open = true;
+        self.run(&mut queue);
+    }
+
+    fn push(&self, job: Job) -> Result<(), Box<Job>> {
+        let mut queue = self.lock();
+        if queue.jobs.len() >= LANE_EVENTS || queue.bytes + job.size() > LANE_BYTES {
+            return Err(Box::new(job));
+        }
+        queue.bytes += job.size();
+        queue.jobs.push_back(job);
+        self.run(&mut queue);
+        Ok(())
+    }
+
+    fn run(&self, queue: &mut Queue) {
+        if queue.running {
+            self.arrived.notify_one();
+        } else if queue.open {
+            queue.running = true;
+            tokio::spawn(drain(self.clone()));
+        }
+    }
+
+    /// What comes next. When there is nothing, and nothing is in flight either, the lane stops running.
+    fn next(&self, idle: bool) -> Next {
+        let mut queue = self.lock();
+        if let Some(own) = queue.own.pop_front() {
+            return Next::Own(own);
+        }
+        if let Some(job) = queue.jobs.pop_front() {
+            queue.bytes -= job.size();
+            return Next::Job(job);
+        }
+        queue.running = !idle;
+        Next::Nothing
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An acknowledgement that is due.
+struct Pending {
+    connection: Arc<Connection>,
+    event: String,
+    reference: Option<String>,
+    ack: AckSender,
+}
+
+type InFlight = FuturesOrdered<BoxFuture<'static, (Pending, Result<Answer>)>>;
+
+async fn drain(lane: Lane) {
+    let mut in_flight = InFlight::new();
+    loop {
+        match lane.next(in_flight.is_empty()) {
+            Next::Own(own) => {
+                settle(&mut in_flight).await;
+                own.await;
+            }
+            Next::Job(job) => begin(job, &mut in_flight).await,
+            Next::Nothing if in_flight.is_empty() => return,
+            Next::Nothing => match select(in_flight.next(), pin!(lane.arrived.notified())).await {
+                Either::Left((Some((pending, result)), _)) => pending.answer(result),
+                Either::Left((None, _)) | Either::Right(_) => {}
+            },
+        }
+        while in_flight.len() >= IN_FLIGHT
+            && let Some((pending, result)) = in_flight.next().await
+        {
+            pending.answer(result);
+        }
+    }
+}
+
+/// Waits until everything before has been answered.
+async fn settle(in_flight: &mut InFlight) {
+    while let Some((pending, result)) = in_flight.next().await {
+        pending.answer(result);
+    }
+}
+
+async fn begin(job: Job, in_flight: &mut InFlight) {
+    let Some(connection) = job.dispatcher.connection.upgrade() else { return };
+    let app = &job.dispatcher.app;
+    let (name, payload) = read(job.raw.as_deref(), app.settings.chat.max_event as usize);
+    let event = job.dispatcher.events.iter().find(|event| event.name == name);
+    let mut pending = Pending { connection, event: name, reference: None, ack: job.ack };
+    if event.is_none_or(|event| !event.overtakes) {
+        settle(in_flight).await;
+    }
+    if event.is_none_or(|event| !event.open) {
+        match pending.connection.user() {
+            Ok(user) => app.presence.touch(user.id()),
+            Err(error) => return pending.answer(Err(error)),
+        }
+    }
+    let (event, payload) = match (event, payload) {
+        (Some(event), Ok(payload)) => (event, payload),
+        (None, Ok(_)) => return pending.answer(Err(Error::UnknownEvent)),
+        (_, Err(error)) => return pending.answer(Err(error)),
+    };
+    pending.reference = ["clientMsgId", "clientRoomId"].iter().find_map(|name| payload.get(name)?.as_str().map(|id| id.chars().take(64).collect()));
+    let incoming = Incoming { app: app.clone(), connection: pending.connection.clone(), payload };
+    let outcome = AssertUnwindSafe(timeout(app.patience(), (event.handler)(incoming))).catch_unwind().await;
+    match outcome {
+        Ok(Ok(Ok(Outcome::Done(answer)))) => pending.answer(Ok(answer)),
+        Ok(Ok(Ok(Outcome::Later(later)))) => in_flight.push_back(async move { (pending, later.await) }.boxed()),
+        Ok(Ok(Ok(Outcome::Refused(error)))) => {
+            let connection = pending.connection.clone();
+            pending.answer(Err(error));
+            connection.close();
+        }
+        Ok(Ok(Err(error))) => pending.answer(Err(error)),
+        Ok(Err(_)) => pending.answer(Err(Error::Unavailable)),
+        Err(_) => pending.answer(Err(Error::internal("a handler panicked"))),
+    }
+}
+
+/// Takes `["event", payload, …]` apart. The name is there whenever it can be read, so that an error can tell it.
+fn read(raw: Option<&str>, most: usize) -> (String, Result<Value>) {
+    let Some(raw) = raw else { return (String::new(), Err(Error::PayloadInvalid("binary data is not accepted".into()))) };
+    let Ok(parts) = serde_json::from_str::<Vec<&RawValue>>(raw) else {
+        return (String::new(), Err(Error::PayloadInvalid("it is not valid JSON".into())));
+    };
+    let mut parts = parts.into_iter();
+    let name = parts.next().and_then(|name| serde_json::from_str(name.get()).ok()).unwrap_or_default();
+    if raw.len() > most {
+        return (name, Err(Error::PayloadTooLarge(most)));
+    }
+    (name, parts.next().map_or(Ok(Value::Null), |payload| payload::parse(payload.get().as_bytes())))
+}
+
+#[derive(Serialize)]
+struct Ack<'a> {
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a ErrorBody>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    warnings: &'a [String],
+}
+
+impl Pending {
+    fn answer(self, result: Result<Answer>) {
+        let Self { connection, event, reference, ack } = self;
+        let (sent, close) = match result {
+            Ok(Answer { data, warnings, close }) => (ack.send(&Ack { ok: true, data: data.as_deref(), error: None, warnings: &warnings }), close),
+            Err(error) => {
+                let shown: String = event.chars().take(64).collect();
+                let body = error.into_body(trace_id()).about(&shown, reference);
+                tracing::info!(connection.id = %connection.id, event = ?shown, code = body.code(), "an event is refused");
+                let sent = ack.send(&Ack { ok: false, data: None, error: Some(&body), warnings: &[] });
+                connection.emit_error(&body);
+                (sent, false)
+            }
+        };
+        if let Err(error) = sent {
+            tracing::debug!(connection.id = %connection.id, %error, "an acknowledgement could not be sent");
+        }
+        if close {
+            connection.close();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_an_event_is_known_even_when_its_payload_is_not() {
+        let deep = format!("[\"chat:message\",{}{}]", "[".repeat(10_000), "]".repeat(10_000));
+        let cases = [("[\"a\",{\"b\":\"\\ud800\"}]", "a"), (deep.as_str(), "chat:message"), ("[\"x\",1e999]", "x")];
+        for (raw, name) in cases {
+            let (read_name, payload) = read(Some(raw), 100_000);
+            assert_eq!(read_name, name);
+            assert!(payload.is_err(), "{name}");
+        }
+        assert!(matches!(read(Some("[\"a\"]"), 100), (_, Ok(Value::Null))));
+        assert!(matches!(read(Some("[\"a\",\"long\"]"), 5), (_, Err(Error::PayloadTooLarge(5)))));
+    }
+}

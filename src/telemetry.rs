@@ -1,0 +1,33 @@
+//! Logs, on stderr. Nothing that is enabled here prints a token, a password or a message's text.
+
+use crate::config::{LogFormat, LogSettings};
+use std::io::{IsTerminal, stderr};
+use tracing::{Level, Metadata};
+use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// Begins to log.
+///
+/// # Errors
+/// One line about a `RUST_LOG` that cannot be read.
+pub fn init(settings: &LogSettings) -> Result<(), String> {
+    let mut filter = settings.rust_log.clone();
+    if settings.debug.as_deref().is_some_and(|debug| debug.split(',').any(|name| name.trim().starts_with("socket.io"))) {
+        filter.push_str(",ires_chat=debug");
+    }
+    let filter = EnvFilter::try_new(&filter).map_err(|error| format!("RUST_LOG: {error}"))?;
+    let json = match settings.log_format {
+        LogFormat::Json => true,
+        LogFormat::Pretty => false,
+        LogFormat::Auto => !stderr().is_terminal(),
+    };
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
+    let lines = if json { lines.json().flatten_event(true).boxed() } else { lines.with_ansi(stderr().is_terminal()).boxed() };
+    tracing_subscriber::registry().with(lines.with_filter(filter_fn(is_discreet)).with_filter(filter)).try_init().map_err(|error| error.to_string())
+}
+
+/// socketioxide and engineioxide print whole packets, the token in CONNECT among them, from debug on, and sqlx
+/// and rustls what they exchange: their details stay out whatever the filter says.
+fn is_discreet(metadata: &Metadata<'_>) -> bool {
+    const TALKATIVE: [&str; 7] = ["socketioxide", "engineioxide", "tungstenite", "tokio_tungstenite", "sqlx", "hyper", "rustls"];
+    *metadata.level() <= Level::INFO || !TALKATIVE.iter().any(|name| metadata.target().starts_with(name))
+}

@@ -1,0 +1,110 @@
+//! SQL of the users.
+
+use super::{User, UserId, UserType};
+use crate::error::Result;
+use sqlx::{PgConnection, PgExecutor, query, query_as};
+
+/// One user.
+///
+/// # Errors
+/// Those of the database.
+pub async fn find(db: impl PgExecutor<'_>, id: &UserId) -> Result<Option<User>> {
+    Ok(query_as!(
+        User,
+        r#"SELECT id AS "id: UserId", username, name, avatar_url, user_type AS "user_type: UserType"
+           FROM users
+           WHERE id = $1"#,
+        id.as_str()
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// Changes a profile and returns it.
+///
+/// # Errors
+/// Those of the database.
+pub async fn update(db: impl PgExecutor<'_>, id: &UserId, name: Option<&str>, avatar_url: Option<&str>) -> Result<User> {
+    Ok(query_as!(
+        User,
+        r#"UPDATE users
+           SET name = COALESCE($2, name), avatar_url = COALESCE($3, avatar_url), updated_at = now()
+           WHERE id = $1
+           RETURNING id AS "id: UserId", username, name, avatar_url, user_type AS "user_type: UserType""#,
+        id.as_str(),
+        name,
+        avatar_url
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// A page of the users whose names match a `LIKE` pattern.
+///
+/// # Errors
+/// Those of the database.
+pub async fn search(db: impl PgExecutor<'_>, pattern: &str, after: &str, limit: i64) -> Result<Vec<User>> {
+    Ok(query_as!(
+        User,
+        r#"SELECT id AS "id: UserId", username, name, avatar_url, user_type AS "user_type: UserType"
+           FROM users
+           WHERE (lower(username) LIKE $1 OR lower(name) LIKE $1) AND id > $2 AND deactivated_at IS NULL
+           ORDER BY id
+           LIMIT $3"#,
+        pattern,
+        after,
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Which of these are users: each with the id it stands for.
+///
+/// # Errors
+/// Those of the database.
+pub async fn resolve(db: impl PgExecutor<'_>, names: &[String]) -> Result<Vec<(String, UserId)>> {
+    let rows = query!(
+        r#"SELECT asked AS "asked!", COALESCE(by_id.id, by_name.id) AS "id!: UserId"
+           FROM UNNEST($1::text[]) AS asked
+           LEFT JOIN users AS by_id ON by_id.id = asked
+           LEFT JOIN users AS by_name ON lower(by_name.username) = lower(asked) AND by_name.password_hash IS NOT NULL
+           WHERE COALESCE(by_id.id, by_name.id) IS NOT NULL"#,
+        names
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.asked, row.id)).collect())
+}
+
+/// Makes users of ids that another system will bring in one day.
+///
+/// # Errors
+/// Those of the database.
+pub async fn note_unseen(db: impl PgExecutor<'_>, ids: &[String]) -> Result<()> {
+    query!(
+        "INSERT INTO users (id)
+         SELECT id FROM UNNEST($1::text[]) AS id
+         ORDER BY id
+         ON CONFLICT (id) DO NOTHING",
+        ids
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Lets a user in again, or no longer; says whether there is such a user.
+///
+/// # Errors
+/// Those of the database.
+pub async fn set_active(db: &mut PgConnection, user: &UserId, active: bool) -> Result<bool> {
+    let done = query!(
+        "UPDATE users SET deactivated_at = CASE WHEN $2 THEN NULL ELSE COALESCE(deactivated_at, now()) END WHERE id = $1",
+        user.as_str(),
+        active
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

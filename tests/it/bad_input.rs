@@ -1,0 +1,388 @@
+//! Everything that a client may get wrong, for every event: the seed's "Validation Errors" and "Permission
+//! Errors", the contract's "one ack", and the input list of `promises.md`.
+
+use serde_json::{Value, json};
+
+use crate::support::{TestApp, TestSocket, TestUser, code};
+
+const PAYLOAD: &str = "PAYLOAD_INVALID";
+const VALIDATION: &str = "VALIDATION_ERROR";
+const NO_ROOM: &str = "ROOM_NOT_FOUND";
+const UNKNOWN_ROOM: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+
+/// One wrong payload, as JSON text, and the code that it deserves.
+struct Case {
+    event: &'static str,
+    payload: String,
+    code: &'static str,
+}
+
+fn case(event: &'static str, payload: impl ToString, code: &'static str) -> Case {
+    Case { event, payload: payload.to_string(), code }
+}
+
+/// What is the wrong kind of payload for every event.
+fn wrong_kinds() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for event in ["chat:message", "chat:room:create", "status:update", "status:typing", "auth:login"] {
+        for payload in ["", "null", "[]", "[{}]", "5", "-1.5e3", "true", r#""text""#, r#""""#] {
+            cases.push(case(event, payload, PAYLOAD));
+        }
+    }
+    for event in ["chat:room:join", "chat:room:leave"] {
+        for payload in ["", "null", "[]", "[\"general\"]", "5", "true"] {
+            cases.push(case(event, payload, PAYLOAD));
+        }
+    }
+    for payload in ["[]", "5", "true", r#""text""#] {
+        cases.push(case("auth:logout", payload, PAYLOAD));
+    }
+    cases
+}
+
+/// 10,000 levels, as the payload and inside a field.
+fn too_deep() -> Vec<Case> {
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    let mut cases = Vec::new();
+    for event in ["chat:message", "chat:room:create", "chat:room:join", "chat:room:leave", "status:update"] {
+        cases.push(case(event, &deep, PAYLOAD));
+        cases.push(case(event, format!(r#"{{"content":"x","metadata":{deep}}}"#), PAYLOAD));
+    }
+    for event in ["status:typing", "auth:login", "auth:logout"] {
+        cases.push(case(event, format!(r#"{{"unknown":{deep}}}"#), PAYLOAD));
+    }
+    cases
+}
+
+/// Payloads of the right kind with one field that is wrong. `foreign` is a private room of somebody else.
+fn wrong_fields(room: &str, foreign: &str) -> Vec<Case> {
+    let mut cases = Vec::new();
+    let message = |field: &str, value: &str| {
+        let mut fields = vec![("roomId", format!("{room:?}")), ("content", r#""x""#.to_owned())];
+        fields.retain(|(name, _)| *name != field);
+        fields.push((field, value.to_owned()));
+        let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{name:?}:{value}")).collect();
+        format!("{{{}}}", fields.join(","))
+    };
+    for (field, value) in [
+        ("content", "null"),
+        ("content", "5"),
+        ("content", "[]"),
+        ("content", r#""""#),
+        ("content", r#""  ""#),
+        ("content", r#""a\u0000b""#),
+        ("content", r#""\ud800""#),
+        ("roomId", "5"),
+        ("roomId", "[]"),
+        ("roomId", "{}"),
+        ("roomId", r#""a\u0000b""#),
+        ("roomId", r#""\udfff""#),
+        ("clientMsgId", "5"),
+        ("clientMsgId", r#""\ud800""#),
+        ("clientMsgId", r#""\u0000""#),
+        ("type", "5"),
+        ("type", r#""\u0000""#),
+        ("replyTo", "5"),
+        ("mentions", r#""a""#),
+        ("mentions", "[5]"),
+        ("mentions", r#"["\u0000"]"#),
+        ("attachments", "{}"),
+        ("attachments", "5"),
+        ("threadRootId", "5"),
+        ("metadata", "5"),
+        ("metadata", r#"{"a":"\u0000"}"#),
+        ("metadata", r#"{"\u0000":1}"#),
+    ] {
+        cases.push(case("chat:message", message(field, value), VALIDATION));
+    }
+    cases.push(case("chat:message", format!(r#"{{"roomId":{room:?}}}"#), VALIDATION));
+    cases.push(case("chat:message", message("content", &format!("{:?}", "x".repeat(4001))), VALIDATION));
+
+    for payload in [
+        "{}",
+        r#"{"name":null}"#,
+        r#"{"name":5}"#,
+        r#"{"name":""}"#,
+        r#"{"name":" "}"#,
+        r#"{"name":"a\u0000"}"#,
+        r#"{"name":"\ud800"}"#,
+        r#"{"name":"x","type":"cave"}"#,
+        r#"{"name":"x","type":5}"#,
+        r#"{"name":"x","participants":"bob"}"#,
+        r#"{"name":"x","participants":[5]}"#,
+        r#"{"name":"x","participants":[null]}"#,
+        r#"{"name":"x","participants":["a\u0000"]}"#,
+        r#"{"name":"x","participants":["\ud800"]}"#,
+        r#"{"name":"x","slug":5}"#,
+        r#"{"name":"x","slug":"\u0000"}"#,
+        r#"{"name":"x","clientRoomId":5}"#,
+        r#"{"name":"x","clientRoomId":""}"#,
+    ] {
+        cases.push(case("chat:room:create", payload, VALIDATION));
+    }
+    cases.push(case("chat:room:create", json!({ "name": "x".repeat(101) }), VALIDATION));
+    let crowd: Vec<_> = (0..1001).map(|number| format!("u{number}")).collect();
+    cases.push(case("chat:room:create", json!({ "name": "x", "participants": crowd }), VALIDATION));
+    cases.push(case("chat:room:create", json!({ "name": "x", "participants": ["nobody"] }), "USER_NOT_FOUND"));
+
+    for event in ["chat:room:join", "chat:room:leave"] {
+        for payload in ["{}", r#"{"roomId":null}"#, r#"{"roomId":5}"#, r#"{"roomId":["a"]}"#, r#"{"roomId":"\u0000"}"#] {
+            cases.push(case(event, payload, VALIDATION));
+        }
+        for payload in [r#""\u0000""#, r#""\ud800""#, r#"{"roomId":"\ud800"}"#] {
+            cases.push(case(event, payload, VALIDATION));
+        }
+        for room in [UNKNOWN_ROOM, foreign, "no-such-slug"] {
+            cases.push(case(event, json!(room), NO_ROOM));
+            cases.push(case(event, json!({ "roomId": room }), NO_ROOM));
+        }
+    }
+    for room in [UNKNOWN_ROOM, foreign, "no-such-slug"] {
+        cases.push(case("chat:message", json!({ "roomId": room, "content": "x" }), NO_ROOM));
+        cases.push(case("status:typing", json!({ "roomId": room, "isTyping": true }), NO_ROOM));
+    }
+
+    for payload in ["{}", r#"{"isOnline":null}"#, r#"{"isOnline":"true"}"#, r#"{"isOnline":1}"#] {
+        cases.push(case("status:update", payload, VALIDATION));
+    }
+    for payload in ["{}", r#"{"isTyping":"yes"}"#, r#"{"isTyping":1}"#, r#"{"roomId":5,"isTyping":true}"#] {
+        cases.push(case("status:typing", payload, VALIDATION));
+    }
+    cases.push(case("status:typing", r#"{"roomId":"\u0000","isTyping":true}"#, VALIDATION));
+    for payload in [r#"{"allDevices":"yes"}"#, r#"{"allDevices":1}"#] {
+        cases.push(case("auth:logout", payload, VALIDATION));
+    }
+    cases
+}
+
+/// Sends the payload and checks that the refusal was told exactly twice: in one ack and one `system:error`.
+async fn refuse(socket: &TestSocket, case: &Case, expected: &str) {
+    let Case { event, payload, .. } = case;
+    let shown = payload.chars().take(120).collect::<String>();
+    let comma = if payload.is_empty() { "" } else { "," };
+    let id = socket.post_raw(&format!("[{event:?}{comma}{payload}]"));
+    let ack = socket.ack(id).await;
+    assert_eq!(ack["ok"], false, "{event} {shown}: {ack}");
+    assert_eq!(code(&ack), expected, "{event} {shown}: {ack}");
+    let told = socket.expect("system:error").await;
+    assert_eq!((code(&told), &told["event"]), (expected, &json!(event)), "{event} {shown}");
+    assert_eq!(told["traceId"], ack["error"]["traceId"], "both speak of the same failure");
+    assert_eq!(socket.ack_count(id), 1, "{event} {shown}");
+}
+
+/// A room of Alice and Bob, both connected, and a private room of Eve.
+async fn scene(app: &TestApp) -> (TestUser, TestSocket, TestSocket, String, String) {
+    let (alice, bob, eve) = (app.user("alice").await, app.user("bob").await, app.user("eve").await);
+    let room = alice.create_room_with("den", &[&bob]).await;
+    let foreign = eve.create_room("eve's").await;
+    (alice.clone(), alice.connect().await, bob.connect().await, room, foreign)
+}
+
+/// Seed, Error Handling: "Validation Errors: invalid message formats" and "Permission Errors: unauthorized access".
+#[tokio::test]
+async fn every_wrong_payload_of_every_event_is_refused_once_in_ack_and_system_error() {
+    let app = TestApp::start().await;
+    let (alice, socket, other, room, foreign) = scene(&app).await;
+    let stored = "SELECT (SELECT count(*) FROM messages) + (SELECT count(*) FROM rooms) + (SELECT count(*) FROM room_members)";
+    let before = app.number(stored).await;
+
+    let cases: Vec<_> = wrong_kinds().into_iter().chain(too_deep()).chain(wrong_fields(&room, &foreign)).collect();
+    for case in &cases {
+        refuse(&socket, case, case.code).await;
+    }
+
+    socket.settle().await;
+    assert_eq!(socket.seen("system:error").len(), cases.len(), "each was told once");
+    assert_eq!(app.number(stored).await, before, "nothing is stored by half");
+    other.settle().await;
+    let heard: Vec<Value> = other.everything().into_iter().skip(1).collect();
+    assert!(heard.iter().all(|event| event["isOnline"] == true), "another client noticed: {heard:?}");
+    socket.say(&room, "all is well").await;
+    assert_eq!(other.expect("chat:message").await["content"], "all is well");
+    alice.get("/users/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn every_payload_before_authentication_is_auth_required() {
+    let app = TestApp::start().await;
+    let (_, _, _, room, foreign) = scene(&app).await;
+    let socket = app.dial().open().await.unwrap();
+
+    for case in wrong_kinds().iter().chain(&too_deep()).chain(&wrong_fields(&room, &foreign)) {
+        if case.event != "auth:login" {
+            refuse(&socket, case, "AUTH_REQUIRED").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn wrong_fields_of_auth_login_are_refused() {
+    let app = TestApp::start().await;
+    let token = crate::support::token::of("alice");
+    for payload in [
+        json!({}),
+        json!({ "token": null }),
+        json!({ "token": 5 }),
+        json!({ "token": [] }),
+        json!({ "token": "a\u{0}" }),
+        json!({ "token": token, "userType": 5 }),
+        json!({ "token": token, "userType": "\u{0}" }),
+    ] {
+        let socket = app.dial().open().await.unwrap();
+        let refused = socket.code_of("auth:login", &payload).await;
+        assert!(refused == VALIDATION || refused.starts_with("AUTH_"), "{payload}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn unknown_events_are_unknown_event_whatever_they_are_called() {
+    let app = TestApp::start().await;
+    let socket = app.user("alice").await.connect().await;
+    let long = "x".repeat(2000);
+    for event in [
+        "chat:nonsense",
+        "__proto__",
+        "constructor",
+        "toString",
+        "",
+        " ",
+        "message",
+        "chat:message ",
+        "CHAT:MESSAGE",
+        "ü",
+        &long,
+        "chat:room:created",
+        "status:online",
+        "system:error",
+        "a\u{0}b",
+    ] {
+        let error = socket.emit_err(event, &json!({ "content": "x" })).await;
+        assert_eq!(error["code"], "UNKNOWN_EVENT", "{event}: {error}");
+    }
+    socket.say("general", "still here").await;
+}
+
+#[tokio::test]
+async fn an_unknown_event_is_acked_with_any_payload() {
+    let app = TestApp::start().await;
+    let socket = app.user("alice").await.connect().await;
+    for payload in ["", ",null", ",5", ",[1,[2]]", r#","a""#, ",{},{},{}"] {
+        let id = socket.post_raw(&format!(r#"["chat:nonsense"{payload}]"#));
+        assert_eq!(code(&socket.ack(id).await), "UNKNOWN_EVENT", "{payload}");
+    }
+}
+
+/// Binary events are not taken: an error or the end of that connection, never silence.
+#[tokio::test]
+async fn binary_events_are_refused_and_nobody_else_notices() {
+    let app = TestApp::start().await;
+    let (alice, _, other, room, _) = scene(&app).await;
+    for event in ["chat:message", "chat:room:create", "chat:room:join", "status:typing", "auth:login", "x"] {
+        let socket = alice.connect().await;
+        let id = socket.post_binary(event);
+        if let Some(ack) = socket.ack_if_any(id, crate::support::LIMIT).await {
+            assert_eq!(ack["ok"], false, "{event}: {ack}");
+        } else {
+            assert!(!socket.is_live(), "{event} was met with silence");
+        }
+    }
+    assert_eq!(app.user("bob").await.history(&room).await.len(), 0);
+    other.say(&room, "unaffected").await;
+}
+
+#[tokio::test]
+async fn ten_thousand_announced_attachments_before_any_log_in_cost_nothing() {
+    let app = TestApp::start().await;
+    let (_, socket, other, room, _) = scene(&app).await;
+    let silent = app.dial().open().await.unwrap();
+
+    silent.send_raw(r#"4510000-/chat,1["chat:message",{"_placeholder":true,"num":0}]"#);
+
+    let ended = silent.ack_if_any(1, crate::support::LIMIT).await;
+    assert!(ended.is_some_and(|ack| ack["ok"] == false) || !silent.is_live(), "met with silence");
+    socket.say(&room, "unaffected").await;
+    other.expect("chat:message").await;
+}
+
+/// Issue 2: a frame of 1 MB. Within the transport's limit, but too large for an event.
+#[tokio::test]
+async fn a_frame_just_below_a_megabyte_is_payload_too_large() {
+    let app = TestApp::start().await;
+    let (_, socket, other, room, _) = scene(&app).await;
+
+    let huge = json!({ "roomId": room, "content": "x".repeat(990_000) });
+    assert_eq!(socket.code_of("chat:message", &huge).await, "PAYLOAD_TOO_LARGE");
+
+    socket.say(&room, "still here").await;
+    other.expect("chat:message").await;
+}
+
+/// Seed, WebSocket Configuration: `maxHttpBufferSize: 1e6`.
+#[tokio::test]
+async fn a_frame_of_more_than_a_megabyte_ends_its_connection_and_no_other() {
+    let app = TestApp::start().await;
+    let (alice, socket, other, room, _) = scene(&app).await;
+    for size in [1_000_100, 8_000_000] {
+        let greedy = alice.connect().await;
+        greedy.emit_no_ack("chat:message", &json!({ "roomId": room, "content": "x".repeat(size) }));
+        greedy.disconnected().await;
+    }
+    socket.say(&room, "unaffected").await;
+    assert_eq!(other.expect("chat:message").await["content"], "unaffected");
+}
+
+#[tokio::test]
+async fn a_polling_body_of_more_than_a_megabyte_is_refused() {
+    let app = TestApp::start().await;
+    let (alice, socket, other, room, _) = scene(&app).await;
+    let greedy = alice.dial().polling().open_ready().await;
+
+    let status = greedy.post_status(&app.http, "x".repeat(1_000_100)).await;
+
+    assert!([400, 413].contains(&status), "{status}");
+    socket.say(&room, "unaffected").await;
+    other.expect("chat:message").await;
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_tiny_fragments_trouble_nobody() {
+    let app = TestApp::start().await;
+    let (alice, socket, other, room, _) = scene(&app).await;
+    let odd = alice.connect().await;
+
+    odd.send_fragments("42/chat,", 100_000);
+
+    socket.say(&room, "unaffected").await;
+    other.expect("chat:message").await;
+}
+
+#[tokio::test]
+async fn odd_numbers_and_doubled_keys_are_no_crash() {
+    let app = TestApp::start().await;
+    let (_, socket, _, room, _) = scene(&app).await;
+    for payload in [
+        format!(r#"{{"roomId":{room:?},"content":"a","content":"b"}}"#),
+        format!(r#"{{"roomId":{room:?},"content":"a","metadata":{{"n":1e999}}}}"#),
+        format!(r#"{{"roomId":{room:?},"content":"a","metadata":{{"n":9223372036854775808}}}}"#),
+        format!(r#"{{"roomId":{room:?},"content":"a","metadata":{{"n":-1e-400,"n":2}}}}"#),
+        format!(r#"{{"roomId":"{}","content":"a"}}"#, room.to_uppercase()),
+        format!(r#"{{"roomId":"{{{room}}}","content":"a"}}"#),
+        format!(r#"{{"roomId":"{}","content":"a"}}"#, room.replace('-', "")),
+        format!(r#"{{"roomId":"urn:uuid:{room}","content":"a"}}"#),
+    ] {
+        let ack = socket.ack(socket.post_raw(&format!(r#"["chat:message",{payload}]"#))).await;
+        let error = ack["error"]["code"].as_str().unwrap_or("none");
+        assert!(!["INTERNAL_ERROR", "UNAVAILABLE"].contains(&error), "{payload}: {ack}");
+    }
+}
+
+#[tokio::test]
+async fn further_arguments_of_an_event_are_no_trouble() {
+    let app = TestApp::start().await;
+    let (_, socket, _, room, _) = scene(&app).await;
+
+    let array = format!(r#"["chat:message",{{"roomId":{room:?},"content":"a"}},"more",5]"#);
+
+    assert!(socket.ack(socket.post_raw(&array)).await["ok"].is_boolean());
+    socket.say(&room, "still here").await;
+}

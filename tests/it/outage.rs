@@ -1,0 +1,235 @@
+//! While Postgres is away: promise P9, issue 2, item 7. Each test has a cluster of its own to hurt.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    TestApp, TestSocket, TestUser, cluster, eventually_within,
+    json::{int, text},
+};
+
+/// Contract of P9: refusals come, and recovery is there, within five seconds.
+const BOUND: Duration = Duration::from_secs(5);
+
+/// A busy machine may add this much to what the server itself needs.
+const SLACK: Duration = Duration::from_secs(1);
+
+struct Scene {
+    postgres: cluster::Server,
+    app: TestApp,
+    alice: TestUser,
+    socket: TestSocket,
+    other: TestSocket,
+    room: String,
+}
+
+async fn scene() -> Scene {
+    let postgres = cluster::exclusive();
+    let app = TestApp::on_cluster(&postgres, &[]).await;
+    let (alice, bob) = (app.user("alice").await, app.user("bob").await);
+    let room = alice.create_room_with("den", &[&bob]).await;
+    let (socket, other) = (alice.connect().await, bob.connect().await);
+    socket.say(&room, "before").await;
+    Scene { postgres, app, alice, socket, other, room }
+}
+
+impl Scene {
+    fn message(&self, id: &str) -> Value {
+        json!({ "roomId": self.room, "content": id, "clientMsgId": id })
+    }
+
+    /// A send is refused in time, as something to try again; gives the code.
+    async fn send_is_refused_in_time(&self, id: &str) {
+        let begun = Instant::now();
+        let ack = self.socket.emit("chat:message", &self.message(id)).await;
+        assert!(begun.elapsed() < BOUND + SLACK, "refused after {:?} only", begun.elapsed());
+        assert_eq!(ack["error"]["code"], "UNAVAILABLE", "{ack}");
+        assert_eq!((&ack["error"]["retryable"], &ack["error"]["status"]), (&json!(true), &json!(503)));
+        assert!(int(&ack["error"]["retryAfterMs"]) > 0, "{ack}");
+    }
+
+    async fn readyz_turns(&self, status: u16) {
+        let what = format!("/readyz {status}");
+        eventually_within(BOUND + SLACK, &what, async || self.app.get("/readyz").await.status == status).await;
+    }
+
+    /// Live, not ready, and typing goes on.
+    async fn serves_what_needs_no_database(&self) {
+        assert_eq!(self.app.get("/livez").await.status, 200);
+        let typing = json!({ "roomId": self.room, "isTyping": true });
+        self.socket.emit_ok("status:typing", &typing).await;
+        self.other.expect("status:typing").await;
+    }
+
+    async fn works_again_by_itself(&self) {
+        let works = async || self.socket.emit("chat:message", &self.message("after")).await["ok"] == true;
+        eventually_within(BOUND + SLACK, "an acked message", works).await;
+        self.readyz_turns(200).await;
+    }
+
+    /// Everything acked is stored, what was heard is stored, and nothing is stored twice. A refused message may be
+    /// stored (its commit may have been under way) but then it was sent again with its id, and is there once.
+    async fn nothing_is_lost_or_doubled(&self) {
+        let history = self.alice.history(&self.room).await;
+        let contents: Vec<_> = history.iter().map(|message| text(&message["content"])).collect();
+        for once in ["before", "during", "after"] {
+            assert_eq!(contents.iter().filter(|content| **content == once).count(), 1, "{contents:?}");
+        }
+        self.other.settle().await;
+        for heard in self.other.seen("chat:message") {
+            assert!(history.contains(&heard), "{heard} was heard and is not stored");
+        }
+        let seqs: Vec<_> = history.iter().map(|message| int(&message["seq"])).collect();
+        assert!(seqs.is_sorted_by(|a, b| a + 1 == *b), "{seqs:?}");
+    }
+
+    async fn the_refused_one_can_be_sent_again(&self) {
+        self.socket.emit_ok("chat:message", &self.message("during")).await;
+    }
+}
+
+#[tokio::test]
+async fn p9_postgres_stopped_and_started_again() {
+    let scene = scene().await;
+
+    scene.postgres.stop();
+
+    scene.send_is_refused_in_time("during").await;
+    scene.readyz_turns(503).await;
+    scene.serves_what_needs_no_database().await;
+    scene.postgres.start_again();
+    scene.works_again_by_itself().await;
+    scene.the_refused_one_can_be_sent_again().await;
+    scene.nothing_is_lost_or_doubled().await;
+}
+
+#[tokio::test]
+async fn p9_postgres_killed_and_started_again() {
+    let scene = scene().await;
+
+    scene.postgres.kill();
+
+    scene.send_is_refused_in_time("during").await;
+    scene.readyz_turns(503).await;
+    scene.serves_what_needs_no_database().await;
+    scene.postgres.start_again();
+    scene.works_again_by_itself().await;
+    scene.the_refused_one_can_be_sent_again().await;
+    scene.nothing_is_lost_or_doubled().await;
+}
+
+/// A frozen peer keeps TCP open: only a time limit around each call helps.
+#[tokio::test]
+async fn p9_postgres_frozen_and_thawed() {
+    let scene = scene().await;
+
+    scene.postgres.freeze();
+
+    scene.send_is_refused_in_time("during").await;
+    scene.readyz_turns(503).await;
+    scene.serves_what_needs_no_database().await;
+    scene.postgres.thaw();
+    scene.works_again_by_itself().await;
+    scene.the_refused_one_can_be_sent_again().await;
+    scene.nothing_is_lost_or_doubled().await;
+}
+
+#[tokio::test]
+async fn p9_restarted_between_two_messages() {
+    let scene = scene().await;
+
+    scene.postgres.stop();
+    scene.postgres.start_again();
+
+    scene.works_again_by_itself().await;
+    scene.the_refused_one_can_be_sent_again().await;
+    scene.nothing_is_lost_or_doubled().await;
+}
+
+#[tokio::test]
+async fn p9_connections_terminated() {
+    let app = TestApp::start().await;
+    let (alice, bob) = (app.user("alice").await, app.user("bob").await);
+    let room = alice.create_room_with("den", &[&bob]).await;
+    let (socket, other) = (alice.connect().await, bob.connect().await);
+    for round in 0..5 {
+        let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        app.rows(cut).await;
+        let tag = format!("round {round}");
+        let message = json!({ "roomId": room, "content": tag, "clientMsgId": tag });
+        let works = async || socket.emit("chat:message", &message).await["ok"] == true;
+        eventually_within(BOUND, "an acked message", works).await;
+        other.expect_where("chat:message", |heard| heard["content"] == tag).await;
+    }
+    assert_eq!(bob.history(&room).await.len(), 5);
+    assert_eq!(app.get("/readyz").await.status, 200);
+}
+
+/// Many sends at once while nothing answers: each is refused in time, none is acked, and the server goes on.
+#[tokio::test]
+async fn p9_a_burst_while_postgres_is_frozen_is_refused_as_a_whole() {
+    let scene = scene().await;
+    scene.postgres.freeze();
+    let begun = Instant::now();
+
+    let sent: Vec<_> = (0..100).map(|n| scene.socket.post("chat:message", &scene.message(&format!("m{n}")))).collect();
+
+    for id in sent {
+        assert_eq!(scene.socket.ack(id).await["error"]["code"], "UNAVAILABLE");
+    }
+    assert!(begun.elapsed() < BOUND + SLACK, "{:?}", begun.elapsed());
+    scene.postgres.thaw();
+    scene.works_again_by_itself().await;
+}
+
+#[tokio::test]
+async fn p9_rest_answers_503_with_retry_after() {
+    let scene = scene().await;
+    scene.postgres.stop();
+
+    for path in ["/rooms", "/users?q=a", &format!("/rooms/{}/messages", scene.room)] {
+        let begun = Instant::now();
+        let reply = scene.alice.get(path).await;
+        assert_eq!(reply.refused(503), "UNAVAILABLE", "{path}");
+        assert!(begun.elapsed() < BOUND + SLACK, "{path}: {:?}", begun.elapsed());
+        assert!(!reply.header("retry-after").is_empty(), "{path}");
+    }
+    let login = json!({ "username": "a", "password": "long enough" });
+    assert_eq!(scene.app.post("/api/v1/auth/login", &login).await.refused(503), "UNAVAILABLE");
+}
+
+/// Who connects meanwhile is told so and may come again, rather than be let in half or called an impostor.
+#[tokio::test]
+async fn p9_who_connects_while_postgres_is_away_is_told_unavailable() {
+    let scene = scene().await;
+    scene.postgres.stop();
+
+    let code = scene.alice.dial().refusal_code().await;
+
+    assert_eq!(code, "UNAVAILABLE");
+    scene.postgres.start_again();
+    scene.works_again_by_itself().await;
+    scene.alice.connect().await.settle().await;
+}
+
+/// Every event gets its one ack also then.
+#[tokio::test]
+async fn p9_every_event_is_answered_while_postgres_is_away() {
+    let scene = scene().await;
+    scene.postgres.stop();
+    for (event, payload) in [
+        ("chat:room:create", json!({ "name": "x" })),
+        ("chat:room:join", json!("some-room")),
+        ("chat:room:leave", json!(scene.room)),
+        ("chat:message", json!({ "content": "x" })),
+    ] {
+        let ack = scene.socket.emit(event, &payload).await;
+        assert_eq!((&ack["error"]["code"], &ack["error"]["retryable"]), (&json!("UNAVAILABLE"), &json!(true)), "{event}");
+    }
+    assert!(scene.socket.is_live() && scene.other.is_live());
+    scene.postgres.start_again();
+    scene.works_again_by_itself().await;
+    assert_eq!(scene.alice.room(&scene.room).await["memberCount"], 2);
+}

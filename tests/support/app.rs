@@ -1,0 +1,188 @@
+//! The server under test, on a database of its own.
+
+use std::{
+    process::ExitStatus,
+    sync::{Arc, Mutex},
+};
+
+use reqwest::Client;
+use rustix::process::Pid;
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgRow};
+
+use super::{
+    Dial, Reply, TestUser, cluster,
+    database::Database,
+    process::{Server, UNSET},
+    token,
+};
+
+pub struct TestApp {
+    server: Option<Server>,
+    environment: Vec<(String, String)>,
+    logs: Arc<Mutex<String>>,
+    pub http: Client,
+    pub database: Database,
+}
+
+impl TestApp {
+    /// A server with the settings that tests share.
+    pub async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// A server with further settings, which win over the shared ones.
+    pub async fn with(settings: &[(&str, &str)]) -> Self {
+        Self::on(Database::migrated().await, settings)
+    }
+
+    /// A server on a cluster that this test alone uses (and may stop, kill or freeze).
+    pub async fn on_cluster(cluster: &cluster::Server, settings: &[(&str, &str)]) -> Self {
+        Self::on(Database::on(cluster).await, settings)
+    }
+
+    /// A server on this database.
+    pub fn on(database: Database, settings: &[(&str, &str)]) -> Self {
+        let shared = [
+            ("DATABASE_URL", database.url()),
+            ("JWT_SECRET", token::SECRET),
+            ("HOST", "127.0.0.1"),
+            ("PORT", "0"),
+            ("RUST_LOG", "info,ires_chat=debug"),
+            // No test waits for the grace of a reload, unless it is about it.
+            ("CHAT_PRESENCE_GRACE", "100ms"),
+        ];
+        let environment: Vec<_> = shared
+            .into_iter()
+            .filter(|(key, _)| settings.iter().all(|(other, _)| other != key))
+            .chain(settings.iter().copied().filter(|(_, value)| *value != UNSET))
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
+        let logs = Arc::default();
+        let server = Some(Server::start(&environment, &logs));
+        Self { server, environment, logs, http: Client::new(), database }
+    }
+
+    fn server(&self) -> &Server {
+        self.server.as_ref().expect("the server is not running")
+    }
+
+    pub fn pid(&self) -> Pid {
+        self.server().pid()
+    }
+
+    /// `http://127.0.0.1:PORT`
+    pub fn base(&self) -> &str {
+        &self.server().base
+    }
+
+    /// Everything that the server has logged so far, over its restarts.
+    pub fn logs(&self) -> String {
+        self.logs.lock().unwrap().clone()
+    }
+
+    // ── who uses it ──────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Somebody of the surrounding system, already seen by the server once.
+    pub async fn user(&self, id: &str) -> TestUser {
+        let user = self.stranger(id);
+        user.get("/users/me").await.expect(200);
+        user
+    }
+
+    /// Somebody with a good token whom the server has never seen.
+    pub fn stranger(&self, id: &str) -> TestUser {
+        self.holder(id, token::of(id))
+    }
+
+    /// Somebody who comes with this token, whatever it is worth.
+    pub fn holder(&self, id: &str, token: String) -> TestUser {
+        TestUser::new(self.http.clone(), self.base().to_owned(), id, token)
+    }
+
+    /// Somebody with an account of the server's own.
+    pub async fn register(&self, username: &str) -> TestUser {
+        let account = json!({ "username": username, "password": PASSWORD });
+        let login = self.post("/api/v1/auth/register", &account).await.expect(201);
+        TestUser::logged_in(self.http.clone(), self.base().to_owned(), login)
+    }
+
+    /// The same account on another device.
+    pub async fn log_in(&self, username: &str) -> TestUser {
+        let account = json!({ "username": username, "password": PASSWORD });
+        let login = self.post("/api/v1/auth/login", &account).await.expect(200);
+        TestUser::logged_in(self.http.clone(), self.base().to_owned(), login)
+    }
+
+    /// A connection about to be made, without credentials.
+    pub fn dial(&self) -> Dial {
+        Dial::new(self.http.clone(), self.base().to_owned())
+    }
+
+    /// A request without a token; the path is the whole one.
+    pub async fn get(&self, path: &str) -> Reply {
+        Reply::of(self.http.get(format!("{}{path}", self.base()))).await
+    }
+
+    pub async fn post(&self, path: &str, body: &serde_json::Value) -> Reply {
+        Reply::of(self.http.post(format!("{}{path}", self.base())).json(body)).await
+    }
+
+    // ── its life ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Ends it with SIGTERM.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.server.take().expect("the server is not running").terminate()
+    }
+
+    /// Ends it with SIGKILL.
+    pub fn kill_9(&mut self) {
+        self.server = None;
+    }
+
+    /// Starts it once more on the same database, at another port.
+    pub fn start_again(&mut self) {
+        self.server = Some(Server::start(&self.environment, &self.logs));
+    }
+
+    pub fn restart(&mut self) {
+        self.stop();
+        self.start_again();
+    }
+
+    // ── its database ─────────────────────────────────────────────────────────────────────────────────────────
+
+    pub async fn sql(&self) -> PgConnection {
+        PgConnection::connect(self.database.url()).await.unwrap()
+    }
+
+    pub async fn execute(&self, sql: &str) -> u64 {
+        let statement = sqlx::raw_sql(AssertSqlSafe(sql));
+        statement.execute(&mut self.sql().await).await.unwrap().rows_affected()
+    }
+
+    pub async fn rows(&self, sql: &str) -> Vec<PgRow> {
+        sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut self.sql().await).await.unwrap()
+    }
+
+    /// The one number that the query gives.
+    pub async fn number(&self, sql: &str) -> i64 {
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut self.sql().await).await.unwrap()
+    }
+}
+
+/// The password of all accounts that tests register.
+pub const PASSWORD: &str = "correct horse battery staple";
+
+/// A failed test shows what the server had to say.
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        self.server = None;
+        if std::thread::panicking() {
+            let logs = self.logs();
+            let skipped = logs.lines().count().saturating_sub(60);
+            eprintln!("--- the server's last log lines ({skipped} before them) ---");
+            logs.lines().skip(skipped).for_each(|line| eprintln!("{line}"));
+        }
+    }
+}

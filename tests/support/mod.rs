@@ -1,0 +1,31 @@
+//! What every test stands on: the real server on a database of its own ([`TestApp`]), people who use it over
+//! REST ([`TestUser`]) and over Socket.IO frames ([`TestSocket`]).
+//!
+//! Nothing here knows the server's code: only its command line, its environment, its ready line and its wire.
+
+mod app;
+pub mod cluster;
+mod database;
+mod dial;
+mod inbox;
+pub mod json;
+mod load;
+mod polling;
+mod process;
+mod reply;
+mod socket;
+pub mod token;
+mod user;
+mod wait;
+mod websocket;
+
+pub use app::TestApp;
+pub use database::Database;
+pub use dial::{Dial, Refusal};
+pub use json::{code, has_uuid, ids};
+pub use load::Load;
+pub use process::{Finished, Running, UNSET, bound, ires_chat, ires_chat_in};
+pub use reply::Reply;
+pub use socket::TestSocket;
+pub use user::TestUser;
+pub use wait::{LIMIT, eventually, eventually_within, within};

@@ -1,0 +1,31 @@
+//! Waiting for something to happen, never for time to pass.
+
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+
+/// How long a test waits for what must happen at once; generous, because two busy cores may run the whole suite.
+pub const LIMIT: Duration = Duration::from_secs(10);
+
+/// The future's result, or a panic that names what did not come.
+pub async fn within<F: Future>(limit: Duration, what: &str, future: F) -> F::Output {
+    match tokio::time::timeout(limit, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("waited {limit:?} in vain for {what}"),
+    }
+}
+
+/// Asks again and again until the answer is yes.
+pub async fn eventually(what: &str, check: impl AsyncFn() -> bool) {
+    eventually_within(LIMIT, what, check).await;
+}
+
+/// Like [`eventually`], for what has a time limit of its own.
+pub async fn eventually_within(limit: Duration, what: &str, check: impl AsyncFn() -> bool) {
+    let begun = Instant::now();
+    while !check().await {
+        assert!(begun.elapsed() < limit, "waited {limit:?} in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
