@@ -206,12 +206,13 @@ async fn p9_who_connects_while_postgres_is_away_is_told_unavailable() {
     let scene = scene().await;
     scene.postgres.stop();
 
-    let code = scene.alice.dial().refusal_code().await;
+    let early = scene.alice.dial().open().await.unwrap();
 
-    assert_eq!(code, "UNAVAILABLE");
+    assert_eq!(early.expect("system:error").await["code"], "UNAVAILABLE");
     scene.postgres.start_again();
     scene.works_again_by_itself().await;
-    scene.alice.connect().await.settle().await;
+    early.expect_notification("session.ready").await;
+    early.settle().await;
 }
 
 /// Every event gets its one ack also then.
