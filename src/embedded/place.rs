@@ -51,7 +51,7 @@ impl Place {
         let mut account = None;
         if geteuid().is_root() {
             let mut chosen = Account::for_data(&home.join("data"))?;
-            if !chosen.can_enter(nearest_existing(&home)) {
+            if !chosen.can_enter(nearest_above(&home)) {
                 let fallback = Path::new(FALLBACK);
                 home = fallback.join(digest(&home));
                 fs::create_dir_all(fallback).map_err(Error::io("make", fallback))?;
@@ -201,8 +201,10 @@ fn digest(path: &Path) -> String {
     format!("{start:016x}")
 }
 
-fn nearest_existing(path: &Path) -> &Path {
-    path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"))
+/// The directory in which the path is, or will be made. (The last part gets permissions of its own.)
+fn nearest_above(path: &Path) -> &Path {
+    let mut above = path.ancestors().skip(1);
+    above.find(|path| path.exists()).unwrap_or(Path::new("/"))
 }
 
 #[cfg(test)]

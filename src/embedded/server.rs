@@ -158,16 +158,13 @@ impl Server {
         is_server_of(pid, &self.place.data).then_some(pid)
     }
 
-    /// The server if it is our child and lives. One that is dying is waited for: until it is reaped, it looks to the
-    /// next one as if it were alive.
+    /// The server if it is our child and lives. One that ended is reaped: a zombie looks alive to the next server.
     fn child_pid(&self) -> Option<u32> {
         let mut child = self.child();
         let server = child.as_mut()?;
-        let ended = !matches!(server.try_wait(), Ok(None));
-        if !ended && is_server_of(server.id(), &self.place.data) {
+        if matches!(server.try_wait(), Ok(None)) {
             return Some(server.id());
         }
-        let _ = server.wait();
         *child = None;
         None
     }
