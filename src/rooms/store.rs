@@ -194,7 +194,7 @@ pub async fn lock(db: &mut PgConnection, room: RoomId) -> Result<Option<Count>> 
         "SELECT last_seq, member_count
          FROM rooms
          WHERE id = $1 AND deleted_at IS NULL
-         FOR UPDATE",
+         FOR NO KEY UPDATE",
         room.0
     )
     .fetch_optional(db)
