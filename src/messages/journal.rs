@@ -419,8 +419,11 @@ impl Writer {
 
     async fn look_up(&mut self, ids: &[Uuid]) -> Result<Vec<Message>, sqlx::Error> {
         let patience = self.patience;
-        let backend = self.backend().await?;
-        if let Ok(found) = timeout(patience, store::with_ids(&mut backend.connection, ids)).await {
+        let asked = async {
+            let backend = self.backend().await?;
+            store::with_ids(&mut backend.connection, ids).await
+        };
+        if let Ok(found) = timeout(patience, asked).await {
             return found;
         }
         self.backend = None;
