@@ -85,25 +85,30 @@ async fn no_query_reads_a_whole_big_table() {
 
     let queries = queries();
     assert!(queries.len() > 20, "sqlx-data.json holds {} queries", queries.len());
+    let mut scans = Vec::new();
     for (query, parameters) in queries {
         assert!(!query.to_uppercase().contains("OFFSET"), "{query}");
         let verb = query.split_whitespace().next().unwrap();
-        if !["SELECT", "WITH", "INSERT", "UPDATE", "DELETE"].contains(&verb) {
+        // The doctor's questions, which show an example of what is wrong, are about everything there is.
+        if !["SELECT", "WITH", "INSERT", "UPDATE", "DELETE"].contains(&verb) || query.contains("_example") {
             continue;
         }
         let plan = plan(&mut db, &query, parameters).await;
         for table in ["messages", "room_members", "rooms", "users", "sessions", "refresh_tokens", "last_seen"] {
             let scan = format!("Seq Scan on {table}");
             let found = plan.lines().any(|line| line.contains(&format!("{scan} ")));
-            assert!(!found, "{scan} in\n{query}\n{plan}");
+            if found {
+                scans.push(format!("{scan} in\n{query}\n{plan}"));
+            }
         }
     }
+    assert!(scans.is_empty(), "{}", scans.join("\n\n"));
 }
 
 /// The same seen from outside: reading history and listings over REST makes Postgres scan no big table.
 #[tokio::test]
 async fn pages_over_rest_read_a_big_table_by_its_index_only() {
-    let app = TestApp::start().await;
+    let mut app = TestApp::start().await;
     let alice = app.user("alice").await;
     let room = alice.create_room("den").await;
     app.execute(FILL).await;
@@ -123,9 +128,9 @@ async fn pages_over_rest_read_a_big_table_by_its_index_only() {
     for path in ["/rooms?scope=mine", "/rooms?scope=public", &format!("/rooms/{room}/members"), "/users?q=user1"] {
         alice.get(path).await.expect(200);
     }
-    drop(alice);
 
-    // Statistics reach the view when a connection has been idle for a moment, or ends.
+    // Statistics reach the view when a connection ends.
+    app.stop();
     let used = "SELECT coalesce(sum(idx_scan), 0)::bigint FROM pg_stat_user_tables WHERE relname = 'messages'";
     crate::support::eventually("statistics of the reads", async || app.number(used).await >= 4).await;
     assert_eq!(app.number(scans).await, before, "a big table was read as a whole");

@@ -206,9 +206,11 @@ async fn p9_who_connects_while_postgres_is_away_is_told_unavailable() {
     let scene = scene().await;
     scene.postgres.stop();
 
-    let code = scene.alice.dial().refusal_code().await;
+    let told = scene.alice.dial().open().await.unwrap();
 
-    assert_eq!(code, "UNAVAILABLE");
+    let error = told.expect("system:error").await;
+    assert_eq!((&error["code"], &error["retryable"]), (&json!("UNAVAILABLE"), &json!(true)));
+    told.disconnected().await;
     scene.postgres.start_again();
     scene.works_again_by_itself().await;
     scene.alice.connect().await.settle().await;
