@@ -105,7 +105,7 @@ pub struct SocketSettings {
     /// Packets that may wait for a client that reads slowly
     #[arg(long, env = "CHAT_SOCKET_BUFFER", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(64..=1_000_000))]
     pub socket_buffer: u32,
-    /// Mirror every system:error as the `exception` event of NestJS
+    /// Mirror every system:error as the `exception` event of `NestJS`
     #[arg(long, env = "CHAT_COMPAT_NEST_EXCEPTION", default_value_t = false, action = clap::ArgAction::Set)]
     pub compat_nest_exception: bool,
 }
@@ -144,10 +144,10 @@ pub struct AuthSettings {
     /// Secret of HS256 tokens, shared with the system that issues them; at least 32 bytes
     #[arg(long, env = "JWT_SECRET", hide_env_values = true)]
     pub jwt_secret: Option<Secret>,
-    /// File that holds JWT_SECRET
+    /// File that holds `JWT_SECRET`
     #[arg(long, env = "JWT_SECRET_FILE")]
     pub jwt_secret_file: Option<PathBuf>,
-    /// Let a JWT_SECRET shorter than 32 bytes pass, with a warning
+    /// Let a `JWT_SECRET` shorter than 32 bytes pass, with a warning
     #[arg(long, env = "CHAT_ALLOW_WEAK_SECRET", default_value_t = false, action = clap::ArgAction::Set)]
     pub allow_weak_secret: bool,
     /// Required issuer (iss) of tokens
@@ -156,7 +156,7 @@ pub struct AuthSettings {
     /// Required audience (aud) of tokens
     #[arg(long, env = "CHAT_JWT_AUDIENCE")]
     pub jwt_audience: Option<String>,
-    /// Claim that holds the user id [default: the first of sub, id, userId, user_id]
+    /// Claim that holds the user id [default: the first of sub, id, userId, `user_id`]
     #[arg(long, env = "CHAT_JWT_USER_ID_CLAIM")]
     pub jwt_user_id_claim: Option<String>,
     /// What happens to a socket without a valid token
@@ -216,10 +216,10 @@ pub struct ChatSettings {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Database")]
 pub struct DatabaseSettings {
-    /// Postgres 15 or newer, as postgres://user:password@host/database
+    /// Postgres 15 or newer, as <postgres://user:password@host/database>
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<Secret>,
-    /// File that holds DATABASE_URL
+    /// File that holds `DATABASE_URL`
     #[arg(long, env = "DATABASE_URL_FILE")]
     pub database_url_file: Option<PathBuf>,
     /// Most connections to the database
@@ -231,7 +231,7 @@ pub struct DatabaseSettings {
     /// Apply migrations at start; off: refuse to run on an older schema
     #[arg(long, env = "CHAT_MIGRATE", default_value = "on")]
     pub migrate: Switch,
-    /// Run on a database that may lose acknowledged messages in a crash (fsync or synchronous_commit off)
+    /// Run on a database that may lose acknowledged messages in a crash (fsync or `synchronous_commit` off)
     #[arg(long, env = "CHAT_ALLOW_UNSAFE_DATABASE", default_value_t = false, action = clap::ArgAction::Set)]
     pub allow_unsafe_database: bool,
 }
@@ -243,7 +243,7 @@ pub struct LogSettings {
     /// auto: pretty on a terminal, json elsewhere
     #[arg(long, env = "LOG_FORMAT", default_value = "auto")]
     pub log_format: LogFormat,
-    /// Log filter, as in info,ires_chat=debug
+    /// Log filter, as in `info,ires_chat=debug`
     #[arg(long, env = "RUST_LOG", default_value = "info")]
     pub rust_log: String,
     /// socket.io:* shows every event and connection, without contents and tokens

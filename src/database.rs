@@ -154,7 +154,8 @@ pub struct Finding {
 pub async fn examine(db: &mut PgConnection) -> Result<Vec<Finding>> {
     query!("SET statement_timeout = 0").execute(&mut *db).await?;
     let row = query!(
-        r#"SELECT
+        r#"-- Reads everything.
+           SELECT
                (SELECT count(*) FROM messages AS m LEFT JOIN rooms AS r ON r.id = m.room_id WHERE r.id IS NULL) AS "roomless!",
                (SELECT min(m.id::text) FROM messages AS m LEFT JOIN rooms AS r ON r.id = m.room_id WHERE r.id IS NULL) AS roomless_example,
                (SELECT count(*) FROM messages AS m LEFT JOIN users AS u ON u.id = m.author_id WHERE u.id IS NULL) AS "authorless!",
@@ -165,7 +166,8 @@ pub async fn examine(db: &mut PgConnection) -> Result<Vec<Finding>> {
     .fetch_one(&mut *db)
     .await?;
     let rooms = query!(
-        r#"WITH truth AS (
+        r#"-- Reads everything.
+           WITH truth AS (
                SELECT r.id, r.member_count, r.last_seq, r.last_message_seq,
                    (SELECT count(*) FROM room_members AS m WHERE m.room_id = r.id AND m.state = 'joined') AS members,
                    (SELECT max(seq) FROM messages AS m WHERE m.room_id = r.id) AS last_message,

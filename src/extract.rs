@@ -114,15 +114,16 @@ impl Query {
         if (1..=most).contains(&limit) { Ok(limit) } else { Err(Error::field("limit", "range", format!("1 to {most} is allowed."))) }
     }
 
-    /// `cursor`: what `nextCursor` said.
+    /// `cursor`: what `nextCursor` of the list of this name said.
     ///
     /// # Errors
-    /// `VALIDATION_ERROR` for anything else.
-    pub fn cursor<T>(&self, read: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>> {
+    /// `VALIDATION_ERROR` for anything else, cursors of other lists included.
+    pub fn cursor<T>(&self, list: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>> {
         let Some(cursor) = self.text("cursor") else { return Ok(None) };
         let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
         let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|text| !text.contains('\0'));
-        text.and_then(|text| read(&text)).map(Some).ok_or_else(|| Error::field("cursor", "invalid", "This is not a cursor of this list."))
+        let position = text.as_deref().and_then(|text| text.strip_prefix(list)?.strip_prefix(':'));
+        position.and_then(read).map(Some).ok_or_else(|| Error::field("cursor", "invalid", "This is not a cursor of this list."))
     }
 }
 
@@ -136,10 +137,10 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// A page of at most `limit` items; `position` says where the next one begins, after the last item.
-    pub fn new(items: Vec<T>, limit: i64, position: impl FnOnce(&T) -> String) -> Self {
+    /// A page of at most `limit` items of the list of this name; `position` says where the next page begins.
+    pub fn new(list: &str, items: Vec<T>, limit: i64, position: impl FnOnce(&T) -> String) -> Self {
         let full = i64::try_from(items.len()).is_ok_and(|count| count >= limit);
-        let next_cursor = items.last().filter(|_| full).map(|last| URL_SAFE_NO_PAD.encode(position(last)));
+        let next_cursor = items.last().filter(|_| full).map(|last| URL_SAFE_NO_PAD.encode(format!("{list}:{}", position(last))));
         Self { items, next_cursor }
     }
 }

@@ -5,12 +5,15 @@
 
 mod commands;
 
-use clap::{Parser, Subcommand};
+use clap::{
+    CommandFactory, Parser, Subcommand,
+    error::{ContextKind, ContextValue},
+};
 use ires_chat::{
     config::{DatabaseSettings, LogSettings, Settings, unknown_variables},
     telemetry,
 };
-use std::process::ExitCode;
+use std::{error::Error, process::ExitCode};
 
 /// A chat backend that speaks Socket.IO and keeps every message in Postgres before anybody sees it.
 #[derive(Parser)]
@@ -31,7 +34,7 @@ const EXAMPLES: &str = "Examples:
 enum Command {
     /// Start with a private Postgres under ./.ires-chat, demo users and rooms
     Dev(Box<commands::dev::Dev>),
-    /// Serve from the Postgres of DATABASE_URL
+    /// Serve from the Postgres of `DATABASE_URL`
     Serve(Box<Settings>),
     /// Look at, or apply, the migrations of the database
     #[command(subcommand)]
@@ -80,7 +83,10 @@ fn main() -> ExitCode {
         Err(error) if error.not_found() => {}
         Err(error) => return Failure::Misconfigured(format!(".env: {error}")).report(),
     }
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return explain(&error),
+    };
     let unknown = unknown_variables::<Cli>();
     if !unknown.is_empty() {
         return Failure::Misconfigured(format!("unknown setting {}: see `ires-chat serve --help`", unknown.join(", "))).report();
@@ -93,6 +99,32 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// Says what is wrong with the arguments; a bad value from the environment is named by its variable.
+fn explain(error: &clap::Error) -> ExitCode {
+    let told = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let argument = told(ContextKind::InvalidArg).and_then(|shown| shown.strip_prefix("--")?.split([' ', '=']).next());
+    let variable = argument.and_then(|name| variable_of(&Cli::command(), name));
+    match (variable, told(ContextKind::InvalidValue)) {
+        (Some(variable), Some(value)) if std::env::var(&variable).is_ok_and(|given| given.contains(value)) => {
+            let reason = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+            Failure::Misconfigured(format!("{variable} has a bad value {value:?}{reason}")).report()
+        }
+        _ => {
+            let _ = error.print();
+            ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+        }
+    }
+}
+
+fn variable_of(command: &clap::Command, argument: &str) -> Option<String> {
+    let own = command.get_arguments().find(|own| own.get_long() == Some(argument));
+    let variable = own.and_then(|own| own.get_env()?.to_str().map(str::to_owned));
+    variable.or_else(|| command.get_subcommands().find_map(|command| variable_of(command, argument)))
 }
 
 async fn run(command: Command) -> Result<(), Failure> {

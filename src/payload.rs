@@ -70,12 +70,11 @@ impl Fields {
 
     /// A text that must be there. Faults are noted and an empty text returned, so that reading goes on.
     pub fn required_text(&mut self, name: &'static str, length: Length) -> String {
-        match self.take(name) {
-            Some(value) => self.checked_text(name, value, length).unwrap_or_default(),
-            None => {
-                self.fault(name, "required", "This field is required.");
-                String::new()
-            }
+        if let Some(value) = self.take(name) {
+            self.checked_text(name, value, length).unwrap_or_default()
+        } else {
+            self.fault(name, "required", "This field is required.");
+            String::new()
         }
     }
 
@@ -222,7 +221,7 @@ impl Fields {
 ///
 /// # Errors
 /// `VALIDATION_ERROR` for a lone surrogate, which is a fault of one text; `PAYLOAD_INVALID` for what is not JSON,
-/// or is nested deeper than 128 levels (serde_json's limit).
+/// or is nested deeper than 128 levels (`serde_json`'s limit).
 pub fn parse(json: &[u8]) -> Result<Value> {
     let mut reader = serde_json::Deserializer::from_slice(json);
     let parsed = serde_path_to_error::deserialize(&mut reader).map_err(|error| {

@@ -145,7 +145,7 @@ impl Connection {
         }
     }
 
-    /// Sends `system:error`, and its twin for clients of NestJS.
+    /// Sends `system:error`, and its twin for clients of `NestJS`.
     pub fn emit_error(&self, error: &ErrorBody) {
         self.emit("system:error", error);
         if self.nest_exceptions {
@@ -478,7 +478,7 @@ fn room_name(room: RoomId) -> String {
 }
 
 fn user_name(user: &UserId) -> String {
-    format!("user:{user}")
+    format!("user:{}", user.as_str())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

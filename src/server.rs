@@ -14,7 +14,7 @@ use crate::{
 };
 use axum::{
     Json, Router,
-    extract::{Request, State},
+    extract::{DefaultBodyLimit, Request, State},
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
@@ -35,13 +35,12 @@ use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowOrigin, CorsLayer},
-    limit::RequestBodyLimitLayer,
 };
 use uuid::Uuid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A peer that acknowledges nothing for so long is gone, though TCP alone would wait for hours.
-const PEER_TIMEOUT: Duration = Duration::from_secs(60);
+const PEER_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a server that stops waits for what is under way, and then for its sockets.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -138,7 +137,7 @@ fn router(app: &App, sockets: SocketIoLayer) -> Router {
         .route("/readyz", routing::get(ready))
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
-        .layer(RequestBodyLimitLayer::new(app.settings.http.max_body as usize))
+        .layer(DefaultBodyLimit::max(app.settings.http.max_body as usize))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| Error::internal("a handler panicked").into_response()))
         .with_state(app.clone())
         .layer(sockets)
@@ -176,7 +175,7 @@ async fn in_time(State(app): State<App>, request: Request, next: Next) -> Respon
     timeout(app.patience() + Duration::from_millis(500), next.run(request)).await.unwrap_or_else(|_| Error::Unavailable.into_response())
 }
 
-/// Refuses sockets from pages of other origins: CORS does not cover WebSockets. No `Origin`: not a browser.
+/// Refuses sockets from pages of other origins: CORS does not cover `WebSockets`. No `Origin`: not a browser.
 async fn check_origin(State(app): State<App>, request: Request, next: Next) -> Response {
     let is_socket = request.uri().path().starts_with("/socket.io");
     let allowed = request.headers().get(header::ORIGIN).is_none_or(|origin| {
@@ -223,7 +222,7 @@ fn sockets(app: &App) -> (SocketIoLayer, SocketIo) {
     for namespace in namespaces {
         let (admitting, connecting) = (app.clone(), app.clone());
         let admit = async move |socket: SocketRef, TryData(auth): TryData<Value>| session::admit(admitting, socket, auth.ok(), strict).await;
-        let connected = async move |id| session::connected(connecting, id).await;
+        let connected = async move |id| session::connected(&connecting, &id);
         io.ns(namespace.clone(), connected.with(admit));
     }
     (layer, io)

@@ -15,6 +15,7 @@ use crate::{
     realtime::{Connection, ConnectionId},
     rooms,
     socket::{Answer, Dispatcher, Event, Incoming, Lane, Outcome},
+    users::UserType,
 };
 use chrono::{TimeDelta, Utc};
 use futures_util::{
@@ -62,7 +63,7 @@ pub static EVENTS: &[Event] = &[
 pub async fn admit(app: App, socket: SocketRef, auth: Option<Value>, strict: bool) -> Result<(), String> {
     let token = presented_token(&socket, auth.as_ref());
     let found = match &token {
-        Some(token) => timeout(app.patience(), auth::authenticate(&app, token)).await.unwrap_or(Err(Error::Unavailable)),
+        Some(token) => timeout(app.patience(), log_in(&app, token, None, socket.ns())).await.unwrap_or(Err(Error::Unavailable)),
         None => Err(Error::TokenMissing),
     };
     if let (true, Err(error)) = (strict, &found) {
@@ -83,22 +84,33 @@ pub async fn admit(app: App, socket: SocketRef, auth: Option<Value>, strict: boo
 }
 
 /// The client has been told that it is connected.
-pub async fn connected(app: App, Extension(id): Extension<ConnectionId>) {
-    if let Some(connection) = app.realtime.connection(id) {
+pub fn connected(app: &App, Extension(id): &Extension<ConnectionId>) {
+    if let Some(connection) = app.realtime.connection(*id) {
         connection.lane.open();
     }
 }
 
-/// `auth.token` of the handshake, or a bearer token of its HTTP request.
+/// `auth.token` of the handshake, or a bearer token of its HTTP request. What is no text is no valid token either.
 fn presented_token(socket: &SocketRef, auth: Option<&Value>) -> Option<String> {
-    let given = auth.and_then(|auth| auth.get("token")).and_then(Value::as_str).map(str::to_owned);
+    let given = auth.and_then(|auth| auth.get("token")).filter(|token| !token.is_null());
+    let given = given.map(|token| token.as_str().map_or_else(|| token.to_string(), str::to_owned));
     let header = || {
         let value = socket.req_parts().headers.get("authorization")?.to_str().ok()?;
-        value.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("bearer ")).map(|_| value[7..].trim().to_owned())
+        value.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("bearer ")).map(|_| value[7..].to_owned())
     };
-    let token = given.or_else(header)?;
-    // Many frontends pass the whole header on.
-    Some(token.strip_prefix("Bearer ").map_or(token.clone(), str::to_owned)).filter(|token| !token.is_empty())
+    given.or_else(header).filter(|token| !token.is_empty())
+}
+
+/// Finds out who holds a token, and whether such a user is admitted to a namespace: `/admin` is for admins.
+async fn log_in(app: &App, token: &str, claimed_type: Option<&str>, namespace: &str) -> Result<AuthUser> {
+    // Many frontends pass their whole Authorization header on.
+    let token = token.trim();
+    let user = auth::authenticate(app, token.strip_prefix("Bearer ").unwrap_or(token)).await?;
+    require_user_type(&user, claimed_type)?;
+    if namespace == "/admin" && user.user.user_type != UserType::Admin {
+        return Err(Error::UserTypeInvalid);
+    }
+    Ok(user)
 }
 
 /// The first thing in the lane of a socket that brought a token.
@@ -126,11 +138,9 @@ fn begin(app: App, connection: Weak<Connection>, found: Result<AuthUser>, token:
 /// A socket whose token could not be checked, for want of a database, is let in when it is back.
 async fn try_again(app: App, connection: Weak<Connection>, token: String) {
     sleep(Duration::from_secs(1)).await;
-    let found = timeout(app.patience(), auth::authenticate(&app, &token)).await.unwrap_or(Err(Error::Unavailable));
-    if let Some(known) = connection.upgrade()
-        && known.is_connected()
-        && !known.is_closed()
-    {
+    let Some(known) = connection.upgrade() else { return };
+    let found = timeout(app.patience(), log_in(&app, &token, None, known.namespace())).await.unwrap_or(Err(Error::Unavailable));
+    if known.is_connected() && !known.is_closed() {
         known.lane.begin_with(begin(app, connection, found, token));
     }
 }
@@ -205,7 +215,7 @@ fn say_ready(app: &App, connection: &Connection, user: &AuthUser, rooms: &[Overv
 fn on_login(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
     async move {
         let mut fields = incoming.fields()?;
-        let token = fields.required_text("token", Length::new(1, 8_192));
+        let token = fields.required_text("token", Length::new(1, 100_000));
         let user_type = fields.text("userType", Length::new(1, 32));
         let warnings = fields.finish()?;
         let Incoming { app, connection, .. } = incoming;
@@ -213,12 +223,7 @@ fn on_login(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
         if connection.is_closed() {
             return Err(Error::Revoked);
         }
-        let user = async {
-            let user = auth::authenticate(&app, token.strip_prefix("Bearer ").unwrap_or(&token)).await?;
-            require_user_type(&user, user_type.as_deref())?;
-            Ok(user)
-        };
-        let user = match user.await {
+        let user = match log_in(&app, &token, user_type.as_deref(), connection.namespace()).await {
             Ok(user) => user,
             // Who is in stays in; who is not, is out.
             Err(error) if known.is_some() || matches!(error, Error::Unavailable) => return Err(error),
@@ -261,17 +266,16 @@ fn on_logout(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
 fn leave(app: &App, id: ConnectionId, reason: DisconnectReason) {
     let Some(connection) = app.realtime.remove(id) else { return };
     let seconds = connection.opened.elapsed().as_secs_f64();
-    match connection.known_user() {
-        Some(user) => {
-            tracing::info!(connection.id = %id, user.id = %user.id(), ?reason, seconds, "a user disconnected");
-            if connection.set_visible(false) {
-                app.presence.go(user.id(), app.settings.chat.presence_grace);
-            }
-            if app.realtime.connections_of(user.id()).is_empty() {
-                presence::typing::clear_all(app, &user);
-            }
+    if let Some(user) = connection.known_user() {
+        tracing::info!(connection.id = %id, user.id = %user.id(), ?reason, seconds, "a user disconnected");
+        if connection.set_visible(false) {
+            app.presence.go(user.id(), app.settings.chat.presence_grace);
         }
-        None => tracing::info!(connection.id = %id, ?reason, seconds, "a connection ended without having authenticated"),
+        if app.realtime.connections_of(user.id()).is_empty() {
+            presence::typing::forget_everywhere(app, user.id());
+        }
+    } else {
+        tracing::info!(connection.id = %id, ?reason, seconds, "a connection ended without having authenticated");
     }
 }
 

@@ -300,6 +300,7 @@ async fn begin(job: Job, in_flight: &mut InFlight) {
     let app = &job.dispatcher.app;
     let (name, payload) = read(job.raw.as_deref(), app.settings.chat.max_event as usize);
     let event = job.dispatcher.events.iter().find(|event| event.name == name);
+    tracing::debug!(connection.id = %connection.id, event = ?name, bytes = job.raw.as_ref().map(String::len), "an event arrived");
     let mut pending = Pending { connection, event: name, reference: None, ack: job.ack };
     if event.is_none_or(|event| !event.overtakes) {
         settle(in_flight).await;

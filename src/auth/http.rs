@@ -49,9 +49,9 @@ async fn on_log_out(State(app): State<App>, Caller(caller): Caller, OptionalBody
 
 async fn list_sessions(State(app): State<App>, Caller(caller): Caller, query: Query) -> Result<Json<Page<Session>>> {
     let limit = query.limit(20, 100)?;
-    let before = query.cursor(|id| id.parse().ok())?;
+    let before = query.cursor("sessions", |id| id.parse().ok())?;
     let found = sessions(&app, &caller, before, limit).await?;
-    Ok(Json(Page::new(found, limit, |session| session.id.to_string())))
+    Ok(Json(Page::new("sessions", found, limit, |session| session.id.to_string())))
 }
 
 async fn delete_session(State(app): State<App>, Caller(caller): Caller, Path(id): Path<String>) -> Result<StatusCode> {

@@ -20,12 +20,12 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
         let message = "DATABASE_URL is missing: set it to a Postgres, or run `ires-chat dev` to try things out with a private one";
         return Err(Failure::Misconfigured(message.to_owned()));
     }
+    let listener = bind(&settings.http).await?;
     init_logs(&settings.log)?;
     tracing::info!(settings = ?settings, "the settings");
     if settings.auth.allow_weak_secret {
         tracing::warn!("CHAT_ALLOW_WEAK_SECRET is on: whoever guesses JWT_SECRET can be anybody");
     }
-    let listener = bind(&settings.http).await?;
     let app = server::prepare(settings).await.map_err(Failure::Unavailable)?;
     listen(listener, app, |address| println!("ires-chat listens on http://{address}")).await
 }
@@ -34,7 +34,7 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
 pub async fn bind(settings: &HttpSettings) -> Result<TcpListener, Failure> {
     let address = (settings.host, settings.port);
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => Failure::Unavailable(format!("port {} is taken: end the program that has it, or set PORT", settings.port)),
+        std::io::ErrorKind::AddrInUse => Failure::Unavailable(format!("port {} is in use: end the program that has it, or set PORT", settings.port)),
         _ => Failure::Unavailable(format!("{}:{} cannot be listened on: {error}", settings.host, settings.port)),
     })
 }

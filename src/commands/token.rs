@@ -59,7 +59,7 @@ pub fn run(token: Token) -> Result<(), Failure> {
         }
         Token::Verify(verify) => {
             let claims = keys(verify.auth)?.verify(&verify.token).map_err(|error| failed(format!("{}: {error}", error.code().0)))?;
-            let shown = json!({ "userId": claims.user_id, "userType": claims.user_type, "expiresAt": ires_chat::time::format(claims.expires_at), "name": claims.name });
+            let shown = json!({ "sub": claims.user_id, "userType": claims.user_type, "expiresAt": ires_chat::time::format(claims.expires_at), "name": claims.name });
             println!("{shown}");
         }
     }

@@ -28,13 +28,13 @@ pub fn routes() -> Router<App> {
 
 async fn list(State(app): State<App>, Caller(caller): Caller, query: Query) -> Result<Json<Page<Overview>>> {
     let limit = query.limit(50, 100)?;
-    let after = query.cursor(read_cursor)?;
+    let after = query.cursor("rooms", read_cursor)?;
     let rooms = match query.text("scope") {
         None | Some("mine") => mine(&app, caller.id(), after, limit).await?,
         Some("public") => views::public_rooms(&app, caller.id(), after, limit).await?,
         Some(_) => return Err(Error::field("scope", "invalid", "One of these is expected: mine, public.")),
     };
-    Ok(Json(Page::new(rooms, limit, write_cursor)))
+    Ok(Json(Page::new("rooms", rooms, limit, write_cursor)))
 }
 
 fn write_cursor(last: &Overview) -> String {
@@ -76,11 +76,11 @@ async fn on_leave(State(app): State<App>, Caller(caller): Caller, Path(room): Pa
 
 async fn list_members(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>, query: Query) -> Result<Json<Page<Member>>> {
     let limit = query.limit(50, 100)?;
-    let after = query.cursor(|id| Some(id.to_owned()))?;
+    let after = query.cursor("members", |id| Some(id.to_owned()))?;
     let seat = rooms::find(&app, caller.id(), &RoomRef::parse(&room)?).await?;
     seat.membership()?;
     let members = views::members(&app, seat.room.id, after.as_deref().unwrap_or(""), limit).await?;
-    Ok(Json(Page::new(members, limit, |member| member.user.id.to_string())))
+    Ok(Json(Page::new("members", members, limit, |member| member.user.id.as_str().to_owned())))
 }
 
 async fn on_put_member(

@@ -14,6 +14,7 @@ use crate::{
     auth::AuthUser,
     error::{Error, Result, violates},
     payload::{Fields, Length},
+    presence::typing,
     realtime::ConnectionId,
     rooms::{
         self, Membership, ROLES, Role, Room, RoomId, RoomRef, RoomType, Slug,
@@ -256,6 +257,7 @@ async fn end_membership(app: &App, room: RoomId, user: &UserId, reason: &str) ->
     rows::end_membership(&mut tx, room, user, if told { count.last_seq } else { 0 }).await?;
     tx.commit().await?;
 
+    typing::forget(app, room, user);
     app.realtime.detach(user, room);
     let seq = told.then_some(count.last_seq);
     let mut left = json!({
@@ -449,7 +451,7 @@ fn sorted(members: &[UserId]) -> Vec<&str> {
     ids
 }
 
-/// A room's id that is a function of what makes it unique (UUIDv8, RFC 9562).
+/// A room's id that is a function of what makes it unique (`UUIDv8`, RFC 9562).
 fn id_of(kind: &str, parts: &[&str]) -> Uuid {
     let mut hash = Sha256::new();
     hash.update(kind);

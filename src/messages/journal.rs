@@ -106,6 +106,7 @@ impl Receipt {
 struct Entry {
     draft: Draft,
     answer: oneshot::Sender<Result<Stored>>,
+    submitted: Instant,
     _room_in_queue: OwnedSemaphorePermit,
 }
 
@@ -130,12 +131,13 @@ impl Journal {
     /// # Errors
     /// `UNAVAILABLE` when the queue stays full.
     pub async fn submit(&self, draft: Draft) -> Result<Receipt> {
-        let deadline = Instant::now() + self.patience;
+        let submitted = Instant::now();
+        let deadline = submitted + self.patience;
         let kib = u32::try_from(1 + draft.content.len() / 1_024).unwrap_or(u32::MAX);
         let space = timeout_at(deadline, self.space.clone().acquire_many_owned(kib)).await;
         let space = space.map_err(|_| Error::Unavailable)?.map_err(Error::internal)?;
         let (answer, receiver) = oneshot::channel();
-        self.queue.send(Entry { draft, answer, _room_in_queue: space }).map_err(|_| Error::Unavailable)?;
+        self.queue.send(Entry { draft, answer, submitted, _room_in_queue: space }).map_err(|_| Error::Unavailable)?;
         Ok(Receipt { answer: receiver, deadline })
     }
 }
@@ -271,7 +273,7 @@ impl Writer {
         let contents: Vec<&str> = drafts().map(|draft| draft.content.as_str()).collect();
         let client_msg_ids: Vec<Option<&str>> = drafts().map(|draft| draft.client_msg_id.as_deref()).collect();
         let replies: Vec<Option<Uuid>> = drafts().map(|draft| draft.reply_to.map(|id| id.0)).collect();
-        let roots: Vec<Option<Uuid>> = drafts().map(|draft| draft.thread_root_id.map(|id| id.0)).collect();
+        let threads: Vec<Option<Uuid>> = drafts().map(|draft| draft.thread_root_id.map(|id| id.0)).collect();
         let mentions: Vec<Option<&Value>> = drafts().map(|draft| draft.mentions.as_ref()).collect();
         let attachments: Vec<Option<&Value>> = drafts().map(|draft| draft.attachments.as_ref()).collect();
         let metadata: Vec<Option<&Value>> = drafts().map(|draft| draft.metadata.as_ref()).collect();
@@ -329,7 +331,7 @@ impl Writer {
             &contents as &[&str],
             &client_msg_ids as &[Option<&str>],
             &replies as &[Option<Uuid>],
-            &roots as &[Option<Uuid>],
+            &threads as &[Option<Uuid>],
             &mentions as &[Option<&Value>],
             &attachments as &[Option<&Value>],
             &metadata as &[Option<&Value>],
@@ -342,16 +344,15 @@ impl Writer {
 
     /// The connection, made anew when there is none.
     async fn backend(&mut self) -> Result<&mut Backend, sqlx::Error> {
-        let backend = match self.backend.take() {
-            Some(backend) => backend,
-            None => {
-                let mut connection = PgConnection::connect_with(&self.database).await?;
-                let now = query!(r#"SELECT pid, backend_start AS "started!", now() AS "now!" FROM pg_stat_activity WHERE pid = pg_backend_pid()"#)
-                    .fetch_one(&mut connection)
-                    .await?;
-                self.last_commit.get_or_insert(now.now);
-                Backend { connection, id: BackendId { pid: now.pid.unwrap_or_default(), started: now.started } }
-            }
+        let backend = if let Some(backend) = self.backend.take() {
+            backend
+        } else {
+            let mut connection = PgConnection::connect_with(&self.database).await?;
+            let now = query!(r#"SELECT pid, backend_start AS "started!", now() AS "now!" FROM pg_stat_activity WHERE pid = pg_backend_pid()"#)
+                .fetch_one(&mut connection)
+                .await?;
+            self.last_commit.get_or_insert(now.now);
+            Backend { connection, id: BackendId { pid: now.pid.unwrap_or_default(), started: now.started } }
         };
         Ok(self.backend.insert(backend))
     }
@@ -496,7 +497,8 @@ impl Writer {
             }
         };
         self.realtime.tell_room(message.room_id, Some(message.seq), "chat:message", &encoded);
-        tracing::debug!(room.id = %message.room_id, seq = message.seq, bytes = message.content.len(), "a message was stored and told");
+        let ms = entry.as_ref().map(|entry| entry.submitted.elapsed().as_millis());
+        tracing::info!(room.id = %message.room_id, seq = message.seq, bytes = message.content.len(), ms, "a message was stored and told");
         if let Some(entry) = entry {
             entry.accept(Stored { message: encoded, duplicate: false });
         }

@@ -202,7 +202,7 @@ pub async fn send(app: &App, author: Arc<AuthUser>, new: NewMessage) -> Result<(
         metadata: new.metadata,
         author,
     };
-    typing::clear(app, room, &draft.author);
+    typing::forget(app, room, draft.author.id());
     Ok((app.journal.submit(draft).await?, warnings))
 }
 
@@ -221,8 +221,8 @@ async fn in_same_room(app: &App, room: RoomId, id: Uuid) -> Result<(MessageId, O
     place.map(|place| (MessageId(id), place.thread_root_id)).ok_or(Error::MessageNotFound)
 }
 
-/// A message's id: with a `clientMsgId` a function of room, author and it (UUIDv8, RFC 9562), so that a repeat
-/// collides with the first; otherwise a UUIDv7.
+/// A message's id: with a `clientMsgId` a function of room, author and it (`UUIDv8`, RFC 9562), so that a repeat
+/// collides with the first; otherwise a `UUIDv7`.
 fn message_id(room: RoomId, author: &UserId, client_msg_id: Option<&str>) -> MessageId {
     let Some(client_msg_id) = client_msg_id else { return MessageId(Uuid::now_v7()) };
     let mut hash = Sha256::new();

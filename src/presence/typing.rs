@@ -19,7 +19,12 @@ use std::{
 /// Who is typing where, on this process.
 #[derive(Default)]
 pub struct Typing {
-    rooms: Mutex<HashMap<RoomId, HashMap<UserId, (Instant, Option<String>)>>>,
+    rooms: Mutex<HashMap<RoomId, HashMap<UserId, Entry>>>,
+}
+
+struct Entry {
+    until: Instant,
+    name: Option<String>,
 }
 
 impl Typing {
@@ -29,27 +34,27 @@ impl Typing {
     }
 
     fn begin(&self, room: RoomId, user: &UserId, name: Option<String>, until: Instant) {
-        self.lock().entry(room).or_default().insert(user.clone(), (until, name));
+        self.lock().entry(room).or_default().insert(user.clone(), Entry { until, name });
     }
 
-    fn end(&self, room: RoomId, user: &UserId) -> bool {
+    fn end(&self, room: RoomId, user: &UserId) -> Option<Entry> {
         let mut rooms = self.lock();
-        let Some(users) = rooms.get_mut(&room) else { return false };
-        let was = users.remove(user).is_some();
+        let users = rooms.get_mut(&room)?;
+        let entry = users.remove(user)?;
         if users.is_empty() {
             rooms.remove(&room);
         }
-        was
+        Some(entry)
     }
 
     fn take_expired(&self) -> Vec<(RoomId, UserId, Option<String>)> {
         let now = Instant::now();
         let mut expired = Vec::new();
         self.lock().retain(|room, users| {
-            users.retain(|user, (until, name)| {
-                let over = *until <= now;
+            users.retain(|user, entry| {
+                let over = entry.until <= now;
                 if over {
-                    expired.push((*room, user.clone(), name.take()));
+                    expired.push((*room, user.clone(), entry.name.take()));
                 }
                 !over
             });
@@ -58,12 +63,11 @@ impl Typing {
         expired
     }
 
-    fn take_all_of(&self, user: &UserId) -> Vec<RoomId> {
-        let rooms: Vec<RoomId> = self.lock().iter().filter(|(_, users)| users.contains_key(user)).map(|(room, _)| *room).collect();
-        rooms.into_iter().filter(|room| self.end(*room, user)).collect()
+    fn rooms_of(&self, user: &UserId) -> Vec<RoomId> {
+        self.lock().iter().filter(|(_, users)| users.contains_key(user)).map(|(room, _)| *room).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<RoomId, HashMap<UserId, (Instant, Option<String>)>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<RoomId, HashMap<UserId, Entry>>> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -86,23 +90,23 @@ pub async fn update(app: &App, connection: &Connection, user: &AuthUser, room: R
     if is_typing {
         app.typing.begin(room, user.id(), user.user.name.clone(), Instant::now() + ttl);
         tell(app, room, user.id(), user.user.name.as_deref(), Some(ttl));
-    } else if app.typing.end(room, user.id()) {
-        tell(app, room, user.id(), user.user.name.as_deref(), None);
+    } else {
+        forget(app, room, user.id());
     }
     Ok(())
 }
 
-/// Somebody who sends a message has stopped typing it.
-pub fn clear(app: &App, room: RoomId, user: &AuthUser) {
-    if app.typing.end(room, user.id()) {
-        tell(app, room, user.id(), user.user.name.as_deref(), None);
+/// Somebody who sends a message has stopped typing it, and who leaves a room types there no more.
+pub fn forget(app: &App, room: RoomId, user: &UserId) {
+    if let Some(entry) = app.typing.end(room, user) {
+        tell(app, room, user, entry.name.as_deref(), None);
     }
 }
 
 /// Somebody who is gone types nowhere.
-pub fn clear_all(app: &App, user: &AuthUser) {
-    for room in app.typing.take_all_of(user.id()) {
-        tell(app, room, user.id(), user.user.name.as_deref(), None);
+pub fn forget_everywhere(app: &App, user: &UserId) {
+    for room in app.typing.rooms_of(user) {
+        forget(app, room, user);
     }
 }
 

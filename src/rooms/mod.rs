@@ -195,6 +195,9 @@ pub async fn find(app: &App, asker: &UserId, room: &RoomRef) -> Result<Seat> {
 }
 
 /// The room that messages without `roomId` go to, or the one that was named.
+///
+/// # Errors
+/// `ROOM_NOT_FOUND` for what cannot be the name of any room.
 pub fn named_or_default(app: &App, name: Option<&str>) -> Result<RoomRef> {
     name.map_or(Ok(RoomRef::Id(app.default_room)), RoomRef::parse)
 }

@@ -30,7 +30,7 @@ async fn read(State(app): State<App>, Caller(_): Caller, Path(id): Path<String>)
 
 async fn list(State(app): State<App>, Caller(_): Caller, query: Query) -> Result<Json<Page<User>>> {
     let limit = query.limit(20, 100)?;
-    let after = query.cursor(|id| Some(id.to_owned()))?;
+    let after = query.cursor("users", |id| Some(id.to_owned()))?;
     let users = search(&app, query.text("q").unwrap_or(""), after.as_deref(), limit).await?;
-    Ok(Json(Page::new(users, limit, |user| user.id.to_string())))
+    Ok(Json(Page::new("users", users, limit, |user| user.id.as_str().to_owned())))
 }

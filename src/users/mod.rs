@@ -20,7 +20,7 @@ impl UserId {
     /// Accepts what can be stored and shown as an id.
     pub fn parse(text: &str) -> Option<Self> {
         let length = text.chars().count();
-        ((1..=128).contains(&length) && !text.chars().any(char::is_control)).then(|| Self(text.to_owned()))
+        ((1..=128).contains(&length) && !text.contains('\0')).then(|| Self(text.to_owned()))
     }
 
     /// The text.
@@ -29,9 +29,10 @@ impl UserId {
     }
 }
 
+/// For logs: nobody writes a line of their own there.
 impl fmt::Display for UserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        self.0.escape_debug().fmt(f)
     }
 }
 

@@ -163,5 +163,5 @@ fn nothing_but_data_is_on_stdout() {
     assert_eq!(verified.stdout, "");
     assert!(!verified.stderr.is_empty());
     let claims = with_secret(&["token", "verify", minted.stdout.trim()]).stdout;
-    assert!(serde_json::from_str::<Value>(&claims).is_ok_and(|claims| claims["userId"] == "alice"), "{claims}");
+    assert!(serde_json::from_str::<Value>(&claims).is_ok_and(|claims| claims["sub"] == "alice"), "{claims}");
 }

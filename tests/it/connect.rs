@@ -97,8 +97,7 @@ async fn a_transport_that_is_not_configured_is_refused() {
     let polling_only = TestApp::with(&[("CHAT_TRANSPORTS", "polling")]).await;
     let alice = polling_only.user("alice").await;
     assert_eq!(alice.dial().open().await.err(), Some(Refusal::Status(400)));
-    let polling = alice.dial().polling().open_ready().await;
-    assert_eq!(polling.handshake()["upgrades"], json!([]));
+    alice.dial().polling().open_ready().await;
 }
 
 #[tokio::test]

@@ -85,24 +85,20 @@ async fn no_query_reads_a_whole_big_table() {
 
     let queries = queries();
     assert!(queries.len() > 20, "sqlx-data.json holds {} queries", queries.len());
-    let mut scans = Vec::new();
     for (query, parameters) in queries {
         assert!(!query.to_uppercase().contains("OFFSET"), "{query}");
         let verb = query.split_whitespace().next().unwrap();
-        // The doctor's questions, which show an example of what is wrong, are about everything there is.
-        if !["SELECT", "WITH", "INSERT", "UPDATE", "DELETE"].contains(&verb) || query.contains("_example") {
+        // What examines the whole database says so in its first line.
+        if !["SELECT", "WITH", "INSERT", "UPDATE", "DELETE"].contains(&verb) || query.starts_with("-- Reads everything.") {
             continue;
         }
         let plan = plan(&mut db, &query, parameters).await;
         for table in ["messages", "room_members", "rooms", "users", "sessions", "refresh_tokens", "last_seen"] {
             let scan = format!("Seq Scan on {table}");
             let found = plan.lines().any(|line| line.contains(&format!("{scan} ")));
-            if found {
-                scans.push(format!("{scan} in\n{query}\n{plan}"));
-            }
+            assert!(!found, "{scan} in\n{query}\n{plan}");
         }
     }
-    assert!(scans.is_empty(), "{}", scans.join("\n\n"));
 }
 
 /// The same seen from outside: reading history and listings over REST makes Postgres scan no big table.

@@ -198,13 +198,13 @@ async fn mentions_are_the_members_named_and_the_others_are_reported() {
     let app = TestApp::start().await;
     let (alice, bob, room) = den(&app).await;
     app.user("eve").await;
-    let message = json!({ "roomId": room, "content": "hey", "mentions": ["bob", "eve", "nobody"] });
+    let message = json!({ "roomId": room, "content": "hey", "mentions": ["bob", "eve", "ghost"] });
 
     let ack = alice.emit("chat:message", &message).await;
 
     assert_eq!(ack["data"]["mentions"], json!(["bob"]), "{ack}");
     let warnings = ack["warnings"].to_string();
-    assert!(warnings.contains("eve") && warnings.contains("nobody") && !warnings.contains("bob"), "{ack}");
+    assert!(warnings.contains("eve") && warnings.contains("ghost") && !warnings.contains("bob"), "{ack}");
     assert_eq!(bob.expect("chat:message").await["mentions"], json!(["bob"]));
 }
 

@@ -9,7 +9,7 @@ use std::{
     fmt::Write as _,
     fs,
     io::Write as _,
-    os::unix::process::CommandExt,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::{
@@ -204,6 +204,7 @@ impl TempDir {
         // Left behind by a process with our number when even the watcher was killed.
         let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).expect("a temporary directory can be made");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o711)).expect("it is ours");
         Self(path)
     }
 
