@@ -17,7 +17,7 @@ mod socket;
 pub mod token;
 mod user;
 mod wait;
-mod websocket;
+pub mod websocket;
 
 pub use app::TestApp;
 pub use database::Database;

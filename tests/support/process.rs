@@ -161,10 +161,6 @@ impl Server {
         Self { process, base }
     }
 
-    pub fn pid(&self) -> Pid {
-        self.process.pid()
-    }
-
     /// Asks it to end (SIGTERM) and waits.
     pub fn terminate(self) -> ExitStatus {
         self.process.end(Signal::TERM)
