@@ -153,7 +153,7 @@ async fn establish(app: &App, connection: &Arc<Connection>, user: AuthUser) -> R
     loop {
         let rooms = rooms::store::rooms_of(&app.db, user.id()).await?;
         app.realtime.attach_gated(connection.id, rooms);
-        let overviews = lobby::views::overviews(app, user.id(), None, READY_ROOMS).await?;
+        let overviews = lobby::views::rooms_of(app, user.id(), None, READY_ROOMS).await?;
         let last_seqs: HashMap<_, _> = overviews.iter().map(|overview| (overview.room.id, overview.room.last_seq)).collect();
         if app.realtime.open(connection, &last_seqs, |connection| say_ready(app, connection, &user, &overviews)) {
             break;
