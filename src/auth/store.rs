@@ -6,7 +6,7 @@ use crate::{
     users::{User, UserId, UserType},
 };
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgExecutor, query, query_as};
+use sqlx::{PgConnection, PgExecutor, query, query_as, query_scalar};
 use uuid::Uuid;
 
 /// A refresh token's row, locked.
@@ -215,6 +215,38 @@ pub async fn revoke(db: impl PgExecutor<'_>, user_id: &UserId, session_id: Optio
     .execute(db)
     .await?;
     Ok(done.rows_affected())
+}
+
+/// A session that ended: whose, and which; `None` is all of them.
+pub struct Ended {
+    /// The user.
+    pub user_id: UserId,
+    /// The session.
+    pub session_id: Option<Uuid>,
+}
+
+/// The database's clock.
+///
+/// # Errors
+/// Those of the database.
+pub async fn now(db: impl PgExecutor<'_>) -> Result<DateTime<Utc>> {
+    Ok(query_scalar!(r#"SELECT now() AS "now!""#).fetch_one(db).await?)
+}
+
+/// What was revoked, and who was deactivated, since a time.
+///
+/// # Errors
+/// Those of the database.
+pub async fn ended_since(db: impl PgExecutor<'_>, since: DateTime<Utc>) -> Result<Vec<Ended>> {
+    Ok(query_as!(
+        Ended,
+        r#"SELECT user_id AS "user_id!: UserId", id AS "session_id?" FROM sessions WHERE revoked_at > $1
+           UNION ALL
+           SELECT id, NULL FROM users WHERE deactivated_at > $1"#,
+        since
+    )
+    .fetch_all(db)
+    .await?)
 }
 
 /// A user's sessions that stand, newest first.
