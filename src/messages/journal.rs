@@ -20,6 +20,7 @@ use crate::{
     },
 };
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
 use serde_json::{
     Value, json,
     value::{RawValue, to_raw_value},
@@ -27,6 +28,7 @@ use serde_json::{
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions, query, query_scalar};
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };
@@ -122,7 +124,13 @@ impl Journal {
     pub fn start(database: PgConnectOptions, patience: Duration, realtime: Arc<Realtime>, turns: Arc<Turns>) -> Self {
         let (queue, entries) = unbounded_channel();
         let writer = Writer { database, patience, realtime, turns, backend: None, last_commit: None, entries, waiting: VecDeque::new() };
-        tokio::spawn(writer.run());
+        tokio::spawn(async move {
+            // Without its writer the server could only refuse: better to be started anew, by whoever looks after it.
+            if AssertUnwindSafe(writer.run()).catch_unwind().await.is_err() {
+                tracing::error!("the journal panicked: the server ends");
+                std::process::abort();
+            }
+        });
         Self { queue, space: Arc::new(Semaphore::new(QUEUE_SPACE as usize)), patience }
     }
 
@@ -411,9 +419,15 @@ impl Writer {
 
     async fn look_up(&mut self, ids: &[Uuid]) -> Result<Vec<Message>, sqlx::Error> {
         let patience = self.patience;
-        let backend = self.backend().await?;
-        let found = timeout(patience, store::with_ids(&mut backend.connection, ids)).await;
-        found.map_err(|_| sqlx::Error::PoolTimedOut)?
+        let asked = async {
+            let backend = self.backend().await?;
+            store::with_ids(&mut backend.connection, ids).await
+        };
+        if let Ok(found) = timeout(patience, asked).await {
+            return found;
+        }
+        self.backend = None;
+        Err(sqlx::Error::PoolTimedOut)
     }
 
     /// Finds the message that the database refuses, so that its neighbours do not suffer.

@@ -242,6 +242,20 @@ async fn me_can_change_name_and_picture_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn names_of_users_have_limits_and_no_tricks() {
+    let app = TestApp::start().await;
+    let alice = app.register("alice").await;
+    for name in ["", "  ", &"x".repeat(101), "a\u{0}b", "a\u{202e}b", "a\nb", "a\u{1b}[31m"] {
+        let reply = alice.patch("/users/me", &json!({ "name": name })).await;
+        assert_eq!(reply.refused(400), "VALIDATION_ERROR", "{name:?}");
+    }
+    for picture in ["javascript:alert(1)", "data:text/html,x", "nonsense", &format!("https://x/{}", "y".repeat(5000))] {
+        let reply = alice.patch("/users/me", &json!({ "avatarUrl": picture })).await;
+        assert_eq!(reply.refused(400), "VALIDATION_ERROR", "{picture:.60}");
+    }
+}
+
+#[tokio::test]
 async fn users_are_found_by_the_beginning_of_a_name_page_by_page() {
     let app = TestApp::start().await;
     for name in ["anna", "anne", "Anton", "bert"] {

@@ -150,7 +150,7 @@ async fn an_idempotency_key_that_is_no_good_is_refused() {
     let app = TestApp::start().await;
     let (alice, room) = scene(&app).await;
     let path = format!("/rooms/{room}/messages");
-    for key in ["".to_owned(), "x".repeat(65)] {
+    for key in [String::new(), "x".repeat(65)] {
         let request = alice.request(Method::POST, &path).header("idempotency-key", &key);
         let reply = Reply::of(request.json(&json!({ "content": "x" }))).await;
         assert_eq!(reply.refused(400), "VALIDATION_ERROR", "{key}");

@@ -17,7 +17,7 @@ struct Case {
     code: &'static str,
 }
 
-fn case(event: &'static str, payload: impl ToString, code: &'static str) -> Case {
+fn case(event: &'static str, payload: impl std::fmt::Display, code: &'static str) -> Case {
     Case { event, payload: payload.to_string(), code }
 }
 
@@ -259,6 +259,19 @@ async fn unknown_events_are_unknown_event_whatever_they_are_called() {
         assert_eq!(error["code"], "UNKNOWN_EVENT", "{event}: {error}");
     }
     socket.say("general", "still here").await;
+}
+
+/// A name that JSON can only write with an escape: an answer, or the end of that connection.
+#[tokio::test]
+async fn an_event_name_with_an_escape_is_not_met_with_silence() {
+    let app = TestApp::start().await;
+    let alice = app.user("alice").await;
+    for event in ["a\u{0}b", "line\nbreak", "\u{1b}[2J", "quote\""] {
+        let socket = alice.connect().await;
+        let ack = socket.ack_if_any(socket.post(event, &json!({})), crate::support::LIMIT).await;
+        let told = ack.is_some_and(|ack| code(&ack) == "UNKNOWN_EVENT");
+        assert!(told || !socket.is_live(), "{event:?} was met with silence");
+    }
 }
 
 #[tokio::test]

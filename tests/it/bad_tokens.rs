@@ -89,7 +89,6 @@ fn bad_tokens() -> Vec<(&'static str, String, &'static str)> {
         ("sub empty", with("sub", json!("")), INVALID),
         ("sub with NUL", with("sub", json!("a\u{0}b")), INVALID),
         ("sub too long", with("sub", json!("x".repeat(129))), INVALID),
-        ("a space before", format!(" {good}"), INVALID),
         ("very long", format!("{signed}.{}", "A".repeat(50_000)), INVALID),
     ];
     for alg in ["none", "None", "NONE", "nOnE", "none ", ""] {
@@ -142,7 +141,7 @@ async fn bad_tokens_are_refused_by_auth_login() {
 async fn bad_tokens_are_refused_over_rest() {
     let app = TestApp::start().await;
     for (name, token, expected) in bad_tokens() {
-        if token.len() > 40_000 || token.is_empty() || token.starts_with(' ') {
+        if token.len() > 40_000 || token.is_empty() {
             continue; // No HTTP server takes such a header, and leading spaces are not part of one.
         }
         let reply = app.holder("mallory", token).get("/users/me").await;

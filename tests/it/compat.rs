@@ -1,4 +1,4 @@
-//! What makes a frontend of the seed's NestJS gateway work by changing one URL: the rows marked (compat).
+//! What makes a frontend of the seed's gateway work by changing one URL: the rows marked (compat).
 
 use serde_json::{Value, json};
 

@@ -14,7 +14,9 @@ fn serve(settings: &[(&str, &str)]) -> Finished {
 fn assert_refused(finished: &Finished, name: &str) {
     let Finished { code, stdout, stderr } = finished;
     assert!(matches!(code, Some(2 | 78)), "exit code {code:?}: {stderr}");
-    assert!(stderr.contains(name), "{name} is not named: {stderr}");
+    // A flag and its variable are one setting: `--ping-interval` is `CHAT_PING_INTERVAL`.
+    let flag = format!("--{}", name.trim_start_matches("CHAT_").to_lowercase().replace('_', "-"));
+    assert!(stderr.contains(name) || stderr.contains(&flag), "{name} is not named: {stderr}");
     assert_eq!(stdout, "", "data on stdout, complaints on stderr");
     assert!(!stderr.contains("panicked") && !stderr.contains("RUST_BACKTRACE"), "{stderr}");
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Refusal, TestApp, eventually, json::text, token};
+use crate::support::{LIMIT, Refusal, TestApp, eventually, json::text, token, websocket, within};
 
 /// Seed, WebSocket Configuration: `pingTimeout: 60000`, `pingInterval: 25000`, `maxHttpBufferSize: 1e6`.
 #[tokio::test]
@@ -67,6 +67,22 @@ async fn a_polling_session_moves_to_a_websocket_and_misses_nothing() {
     let heard = moving.expect_count("chat:message", 22).await;
     let contents: Vec<_> = heard[1..21].iter().map(|message| text(&message["content"])).collect();
     assert_eq!(contents, (0..20).map(|n| format!("during {n}")).collect::<Vec<_>>());
+}
+
+/// Seed, WebSocket Configuration: `upgradeTimeout: 10000`. Who begins an upgrade and does not finish it is cut, and
+/// comes again with another session (engineioxide gives up both transports).
+#[tokio::test]
+async fn an_upgrade_that_is_not_finished_in_time_is_given_up() {
+    let app = TestApp::with(&[("CHAT_UPGRADE_TIMEOUT", "300ms")]).await;
+    let alice = app.user("alice").await;
+    let polling = alice.dial().polling().open_ready().await;
+
+    let mut websocket = polling.open_upgrade().await;
+
+    within(LIMIT, "the end of the unfinished upgrade", websocket::ended(&mut websocket)).await;
+    let again = alice.dial().polling().open_ready().await;
+    again.say("general", "polling again").await;
+    again.expect("chat:message").await;
 }
 
 fn during(socket: &crate::support::TestSocket, number: usize) -> u64 {

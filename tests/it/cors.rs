@@ -1,5 +1,4 @@
-//! Who may call from a browser: the seed's `FRONTEND_URL` ("CORS Errors: ensure FRONTEND_URL is correctly
-//! configured") and `cors: { origin, credentials: true }`, and `promises.md`, "Origin".
+//! Who may call from a browser: the seed's `FRONTEND_URL` ("CORS Errors") and `cors: { origin, credentials: true }`, and `promises.md`, "Origin".
 
 use reqwest::Method;
 

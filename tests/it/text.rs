@@ -75,7 +75,7 @@ async fn content_has_1_to_4000_characters_counted_trimmed() {
         (&"x".repeat(4001), "too_long"),
         (&"🎈".repeat(4001), "too_long"),
     ] {
-        assert_eq!(fault_of(&from, &room, &json!(content)).await, fault, "{:.20?}", content);
+        assert_eq!(fault_of(&from, &room, &json!(content)).await, fault, "{content:?}");
     }
 }
 

@@ -6,7 +6,6 @@ use std::{
 };
 
 use reqwest::Client;
-use rustix::process::Pid;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgRow};
 
@@ -65,10 +64,6 @@ impl TestApp {
 
     fn server(&self) -> &Server {
         self.server.as_ref().expect("the server is not running")
-    }
-
-    pub fn pid(&self) -> Pid {
-        self.server().pid()
     }
 
     /// `http://127.0.0.1:PORT`

@@ -117,14 +117,10 @@ impl Inbox {
     pub fn story(&self) -> String {
         let heard = self.lock();
         let skipped = heard.events.len().saturating_sub(12);
-        let mut story = format!(" ({skipped} earlier events)");
-        for event in &heard.events[skipped..] {
-            let mut data = event.data.to_string();
-            if let Some((end, _)) = data.char_indices().nth(400) {
-                data.truncate(end);
-            }
-            story += &format!("\n  {} {data}", event.name);
-        }
-        story + &format!("\n  ended: {:?}", heard.ended)
+        let events = heard.events[skipped..].iter().map(|event| {
+            let data: String = event.data.to_string().chars().take(400).collect();
+            format!("\n  {} {data}", event.name)
+        });
+        format!(" ({skipped} earlier events){}\n  ended: {:?}", events.collect::<String>(), heard.ended)
     }
 }

@@ -49,7 +49,7 @@ impl Load {
 
     /// Waits until so many messages have been acked in all.
     pub async fn acked(&self, count: usize) {
-        let limit = Duration::from_secs(60);
+        let limit = Duration::from_mins(1);
         let enough = async || self.tally.count.load(Ordering::Relaxed) >= count;
         eventually_within(limit, &format!("{count} acks"), enough).await;
     }
@@ -140,7 +140,7 @@ impl Tally {
         assert_order(&tags);
         let seqs: Vec<_> = history.iter().map(|message| int(&message["seq"])).collect();
         assert!(seqs.is_sorted_by(|a, b| a < b), "history is not in the order of seq");
-        println!("{} acked, {} stored, {} retries, 0 lost, 0 doubled, order kept", acked.len(), tags.len(), self.retries.load(Ordering::Relaxed),);
+        println!("{} acked, {} stored, {} retries, 0 lost, 0 doubled, order kept", acked.len(), tags.len(), self.retries.load(Ordering::Relaxed));
     }
 }
 

@@ -68,8 +68,3 @@ pub fn post(http: Client, url: String, mut outgoing: mpsc::UnboundedReceiver<Out
 pub async fn post_status(http: &Client, url: &str, body: String) -> u16 {
     http.post(url).body(body).send().await.map_or(400, |reply| reply.status().as_u16())
 }
-
-/// The status of one poll.
-pub async fn status(http: &Client, url: &str) -> u16 {
-    http.get(url).send().await.unwrap().status().as_u16()
-}

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsStr,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     path::Path,
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex, OnceLock, mpsc},
@@ -84,6 +84,16 @@ pub fn ires_chat_in(directory: &Path, arguments: &[&str], environment: &[(&str, 
     command(directory, arguments, &owned(environment)).output().unwrap().into()
 }
 
+/// Like [`ires_chat`], with something on its standard input.
+pub fn ires_chat_reading(input: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
+    let mut command = command(elsewhere(), arguments, &owned(environment));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A program that does not read is no failure of the test's own.
+    _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap().into()
+}
+
 /// A process under way, with everything that it has said.
 pub struct Running {
     child: Child,
@@ -159,10 +169,6 @@ impl Server {
         let [ready] = said.as_slice() else { panic!("one line is expected on stdout, not {said:?}") };
         let base = ready.strip_prefix("ires-chat listens on ").unwrap().to_owned();
         Self { process, base }
-    }
-
-    pub fn pid(&self) -> Pid {
-        self.process.pid()
     }
 
     /// Asks it to end (SIGTERM) and waits.

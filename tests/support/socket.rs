@@ -269,9 +269,8 @@ impl TestSocket {
 
     /// Moves a polling session to a websocket in the way of engine.io-client.
     pub async fn upgrade(&mut self) {
-        let url = self.session_url.take().expect("only a polling session can be upgraded");
-        let url = url.replacen("http", "ws", 1).replacen("polling", "websocket", 1);
-        let mut stream = websocket::open(&url, &[]).await.unwrap();
+        let mut stream = self.open_upgrade().await;
+        self.session_url = None;
         websocket::probe(&mut stream).await;
         if let Some(poll) = self.tasks.pop() {
             super::within(LIMIT, "the NOOP that releases the poll", poll).await.unwrap();
@@ -292,9 +291,14 @@ impl TestSocket {
         polling::post_status(http, self.session_url.as_ref().unwrap(), body).await
     }
 
-    /// Asks the polling session once more by hand, for instance after it was ended.
-    pub async fn poll_status(&self, http: &reqwest::Client) -> u16 {
-        polling::status(http, self.session_url.as_ref().unwrap()).await
+    /// Begins an upgrade and leaves it at that: gives the websocket, which has not been probed.
+    pub async fn open_upgrade(&self) -> websocket::Stream {
+        websocket::open(&self.upgrade_url(), &[]).await.unwrap()
+    }
+
+    fn upgrade_url(&self) -> String {
+        let url = self.session_url.as_ref().expect("only a polling session can be upgraded");
+        url.replacen("http", "ws", 1).replacen("polling", "websocket", 1)
     }
 }
 

@@ -22,8 +22,8 @@ impl TestUser {
 
     /// The user whom a log-in answer speaks of.
     pub fn logged_in(http: Client, base: String, login: Value) -> Self {
-        let (id, token) = (text(&login["user"]["id"]), text(&login["accessToken"]));
-        Self { id: id.to_owned(), token: token.to_owned(), base, http, login: login.clone() }
+        let (id, token) = (text(&login["user"]["id"]).to_owned(), text(&login["accessToken"]).to_owned());
+        Self { id, token, login, base, http }
     }
 
     /// The same person with another token.

@@ -10,10 +10,8 @@ pub const LIMIT: Duration = Duration::from_secs(10);
 
 /// The future's result, or a panic that names what did not come.
 pub async fn within<F: Future>(limit: Duration, what: &str, future: F) -> F::Output {
-    match tokio::time::timeout(limit, future).await {
-        Ok(output) => output,
-        Err(_) => panic!("waited {limit:?} in vain for {what}"),
-    }
+    let output = tokio::time::timeout(limit, future).await;
+    output.unwrap_or_else(|_| panic!("waited {limit:?} in vain for {what}"))
 }
 
 /// Asks again and again until the answer is yes.

@@ -83,6 +83,11 @@ async fn send_fragments(stream: &mut Stream, text: &str, count: usize) {
     _ = stream.flush().await;
 }
 
+/// Reads until the other side has ended it.
+pub async fn ended(stream: &mut Stream) {
+    while let Some(Ok(_)) = stream.next().await {}
+}
+
 /// The first half of an upgrade: the probe and its answer.
 pub async fn probe(stream: &mut Stream) {
     stream.send(Message::text("2probe")).await.unwrap();
