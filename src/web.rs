@@ -12,6 +12,9 @@ use axum::{
 /// socket.io-client 4.8.4, as published on npm (MIT licence, in the file's head).
 const CLIENT: &str = include_str!("../web/socket.io.min.js");
 const DEMO: &str = include_str!("../web/demo.html");
+/// The page talks to its own server and to nobody else, whatever a message could make it do, and is shown in no frame.
+const DEMO_POLICY: &str = "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; \
+    img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Answers `GET /socket.io/socket.io.js`, so that pages written for a Node server find their script; to the engine
 /// it would be a bad request.
@@ -26,5 +29,5 @@ pub async fn serve_client(request: Request, next: Next) -> Response {
 
 /// The demo page.
 pub fn demo<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    Router::new().route("/", routing::get(async || Html(DEMO)))
+    Router::new().route("/", routing::get(async || ([(header::CONTENT_SECURITY_POLICY, DEMO_POLICY)], Html(DEMO))))
 }
