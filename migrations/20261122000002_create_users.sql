@@ -16,6 +16,9 @@ CREATE UNIQUE INDEX users_username_key ON users (lower(username)) WHERE password
 CREATE INDEX users_username_prefix_idx ON users (lower(username) text_pattern_ops);
 CREATE INDEX users_name_prefix_idx ON users (lower(name) text_pattern_ops);
 
+-- Serves the look for users that were just deactivated, whose sockets are to be closed.
+CREATE INDEX users_deactivated_at_idx ON users (deactivated_at) WHERE deactivated_at IS NOT NULL;
+
 COMMENT ON TABLE users IS 'Everybody who was ever seen: own accounts, subjects of another system''s tokens, and ids that were named as participants.';
 COMMENT ON COLUMN users.id IS 'The sub of the user''s tokens, as the surrounding system spells it.';
 COMMENT ON COLUMN users.username IS 'The name to log in with (own accounts), or preferred_username of the first token.';

@@ -13,6 +13,9 @@ CREATE UNIQUE INDEX sessions_token_key_key ON sessions (token_key);
 -- Serves the list of a user's sessions, newest first, and the revocation of all of them.
 CREATE INDEX sessions_user_id_idx ON sessions (user_id, id DESC) WHERE revoked_at IS NULL;
 
+-- Serves the look for sessions that were just revoked, here or by another server, whose sockets are to be closed.
+CREATE INDEX sessions_revoked_at_idx ON sessions (revoked_at) WHERE revoked_at IS NOT NULL;
+
 COMMENT ON TABLE sessions IS 'One log-in, or one token of another system. Revoking the row ends it everywhere.';
 COMMENT ON COLUMN sessions.id IS 'UUIDv7; the sid of our own access tokens.';
 COMMENT ON COLUMN sessions.user_id IS 'Whose session.';

@@ -290,8 +290,8 @@ impl Settings {
                     .into(),
             );
         }
-        if self.auth.token_grace.is_zero() && self.auth.auth_timeout.is_zero() {
-            return Err("CHAT_AUTH_TIMEOUT must not be 0".into());
+        if self.database.database_url.is_none() {
+            return Err("DATABASE_URL is missing: set it to a Postgres, or run `ires-chat dev` to try things out with a private one".into());
         }
         Ok(self)
     }
@@ -369,7 +369,11 @@ fn namespace(text: &str) -> Result<String, String> {
     }
 }
 
-fn slug(text: &str) -> Result<String, String> {
+/// Parses a room's slug.
+///
+/// # Errors
+/// What is expected.
+pub fn slug(text: &str) -> Result<String, String> {
     crate::rooms::Slug::parse(text)
         .map(|slug| slug.as_str().to_owned())
         .ok_or_else(|| "1 to 64 letters, digits, dots, dashes and underscores are expected".to_owned())

@@ -48,7 +48,7 @@ enum Command {
     /// Check or show the settings that would be used
     #[command(subcommand)]
     Config(commands::config::Config),
-    /// Prove the database's invariants: dense numbers, counts, no orphans
+    /// Prove the database's invariants: last numbers, counts, markers, no orphans
     Doctor(DatabaseSettings),
     /// Ask a running server whether it is ready
     Health(commands::health::Health),

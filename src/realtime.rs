@@ -75,12 +75,15 @@ impl Connection {
     /// Who it is.
     ///
     /// # Errors
-    /// `AUTH_REQUIRED` before it authenticated, `AUTH_REVOKED` after it was closed.
+    /// `AUTH_REQUIRED` before it authenticated, `UNAVAILABLE` while its token cannot be checked, `AUTH_REVOKED` after it
+    /// was closed.
     pub fn user(&self) -> Result<Arc<AuthUser>, Error> {
         if self.is_closed() {
             return Err(Error::Revoked);
         }
-        self.read().user.clone().ok_or(Error::AuthRequired)
+        let identity = self.read();
+        let unknown = || if identity.waits_for_database { Error::Unavailable } else { Error::AuthRequired };
+        identity.user.clone().ok_or_else(unknown)
     }
 
     /// Who it is, if it is anybody.

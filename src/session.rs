@@ -40,6 +40,8 @@ const READY_ROOMS: i64 = 1_000;
 const TICK: Duration = Duration::from_millis(250);
 /// How often quiet rooms tell their size (the contract's 5 s).
 const SIZES_EVERY: u32 = 20;
+/// How often sessions that ended elsewhere are looked for (the contract's 1 s).
+const ENDED_EVERY: u32 = 4;
 /// How long a socket may take from its admission to its connection.
 const ADMISSION: Duration = Duration::from_secs(30);
 
@@ -153,7 +155,7 @@ async fn establish(app: &App, connection: &Arc<Connection>, user: AuthUser) -> R
     loop {
         let rooms = rooms::store::rooms_of(&app.db, user.id()).await?;
         app.realtime.attach_gated(connection.id, rooms);
-        let overviews = lobby::views::overviews(app, user.id(), None, READY_ROOMS).await?;
+        let overviews = lobby::views::rooms_of(app, user.id(), None, READY_ROOMS).await?;
         let last_seqs: HashMap<_, _> = overviews.iter().map(|overview| (overview.room.id, overview.room.last_seq)).collect();
         if app.realtime.open(connection, &last_seqs, |connection| say_ready(app, connection, &user, &overviews)) {
             break;
@@ -283,6 +285,7 @@ pub async fn watch(app: App) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut count: u32 = 0;
+    let mut ended_until = None;
     loop {
         ticks.tick().await;
         count = count.wrapping_add(1);
@@ -295,6 +298,12 @@ pub async fn watch(app: App) {
             && let Err(error) = presence::store::write(&app.db, &seen).await
         {
             tracing::warn!(%error, users = seen.len(), "last seen could not be written");
+        }
+        if count.is_multiple_of(ENDED_EVERY) {
+            match auth::close_ended(&app, ended_until).await {
+                Ok(until) => ended_until = Some(until),
+                Err(error) => tracing::debug!(%error, "ended sessions could not be looked for"),
+            }
         }
         if count.is_multiple_of(SIZES_EVERY)
             && let Err(error) = lobby::tell_sizes(&app).await

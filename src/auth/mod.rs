@@ -14,16 +14,21 @@ use crate::{
     error::{Error, Result, violates},
     payload::{Fields, Length},
     realtime::ConnectionId,
+    rooms::{self, RoomId},
     users::{self, User, UserId, UserType},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
+use sqlx::PgConnection;
 use std::time::Duration;
 use tokens::Claims;
 use uuid::Uuid;
 
 /// A lost reply to a refresh may be asked for again for so long.
 const REFRESH_REPEAT: TimeDelta = TimeDelta::seconds(15);
+
+/// How far back a look for ended sessions reaches behind the last one.
+const ENDED_OVERLAP: TimeDelta = TimeDelta::seconds(10);
 
 /// Somebody whose token and session were found good. Holding one is the proof.
 #[derive(Debug, Clone)]
@@ -77,7 +82,8 @@ pub struct Session {
 /// A new account.
 pub struct Registration {
     username: String,
-    password: String,
+    /// As typed: every character counts.
+    pub password: String,
     name: Option<String>,
 }
 
@@ -166,7 +172,7 @@ async fn first_sight(app: &App, claims: &Claims) -> Result<()> {
     let mut tx = app.db.begin().await?;
     store::welcome(&mut tx, claims).await?;
     store::begin_session(&mut tx, Uuid::now_v7(), &claims.user_id, Some(&claims.token_key), claims.expires_at).await?;
-    crate::rooms::store::enter_default_room(&mut tx, app.default_room, &claims.user_id).await?;
+    rooms::store::enter_default_room(&mut tx, app.default_room, &claims.user_id).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -179,17 +185,26 @@ pub async fn register(app: &App, new: Registration) -> Result<LoggedIn> {
     if app.accounts_live_elsewhere() {
         return Err(Error::Forbidden("accounts are not made here"));
     }
-    let hash = app.passwords.hash(new.password).await?;
+    let hash = app.passwords.hash(new.password.clone()).await?;
     let mut tx = app.db.begin().await?;
-    let made = store::make_account(&mut tx, &Uuid::now_v7().to_string(), &new.username, new.name.as_deref(), &hash).await;
+    let user = make_account(&mut tx, &new, &hash, app.default_room).await?;
+    let answer = open_session(app, &mut tx, user).await?;
+    tx.commit().await?;
+    Ok(answer)
+}
+
+/// Makes an account, in the default room.
+///
+/// # Errors
+/// `CONFLICT` when the name is taken.
+pub async fn make_account(db: &mut PgConnection, new: &Registration, hash: &str, default_room: RoomId) -> Result<User> {
+    let made = store::make_account(db, &Uuid::now_v7().to_string(), &new.username, new.name.as_deref(), hash).await;
     let user = match made {
         Err(error) if violates(&error, "users_username_key") => return Err(Error::Conflict("This user name is taken.")),
         made => made?,
     };
-    crate::rooms::store::enter_default_room(&mut tx, app.default_room, &user.id).await?;
-    let answer = open_session(app, &mut tx, user).await?;
-    tx.commit().await?;
-    Ok(answer)
+    rooms::store::enter_default_room(db, default_room, &user.id).await?;
+    Ok(user)
 }
 
 /// Logs in to an own account.
@@ -207,7 +222,7 @@ pub async fn log_in(app: &App, credentials: Credentials) -> Result<LoggedIn> {
     Ok(answer)
 }
 
-async fn open_session(app: &App, tx: &mut sqlx::PgConnection, user: User) -> Result<LoggedIn> {
+async fn open_session(app: &App, tx: &mut PgConnection, user: User) -> Result<LoggedIn> {
     let (session_id, token, now) = (Uuid::now_v7(), tokens::new_refresh_token(), Utc::now());
     let until = now + app.settings.auth.refresh_token_ttl;
     store::begin_session(tx, session_id, &user.id, None, until).await?;
@@ -290,6 +305,19 @@ pub async fn revoke_session(app: &App, caller: &AuthUser, session_id: Uuid) -> R
     }
     app.realtime.end_sessions(caller.id(), Some(session_id), None);
     Ok(())
+}
+
+/// Closes the connections of sessions that ended since `since`, on whatever server or by whatever command they were
+/// ended, and says from when to look next time: a little overlap, for what was being committed just now.
+///
+/// # Errors
+/// `UNAVAILABLE` without the database.
+pub async fn close_ended(app: &App, since: Option<DateTime<Utc>>) -> Result<DateTime<Utc>> {
+    let now = store::now(&app.db).await?;
+    for ended in store::ended_since(&app.db, since.unwrap_or(now - ENDED_OVERLAP)).await? {
+        app.realtime.end_sessions(&ended.user_id, ended.session_id, None);
+    }
+    Ok(now - ENDED_OVERLAP)
 }
 
 /// Reads the `userType` of `auth:login`, which must be the one that the user has.

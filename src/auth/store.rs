@@ -6,7 +6,7 @@ use crate::{
     users::{User, UserId, UserType},
 };
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgExecutor, query};
+use sqlx::{PgConnection, PgExecutor, query, query_as, query_scalar};
 use uuid::Uuid;
 
 /// A refresh token's row, locked.
@@ -19,28 +19,50 @@ pub struct RefreshToken {
     pub used_at: Option<DateTime<Utc>>,
 }
 
+/// A session's row with its user.
+struct HolderRow {
+    id: UserId,
+    username: Option<String>,
+    name: Option<String>,
+    avatar_url: Option<String>,
+    user_type: UserType,
+    session_id: Uuid,
+    ended: bool,
+}
+
+impl From<HolderRow> for Holder {
+    fn from(row: HolderRow) -> Self {
+        Self {
+            user: User { id: row.id, username: row.username, name: row.name, avatar_url: row.avatar_url, user_type: row.user_type },
+            session_id: row.session_id,
+            ended: row.ended,
+        }
+    }
+}
+
+/// A [`Holder`], from a condition on the session `s` and the user `u`.
+macro_rules! select_holder {
+    ($condition:tt, $($argument:expr),+ $(,)?) => {
+        query_as!(
+            HolderRow,
+            r#"SELECT u.id AS "id!: UserId", u.username AS "username?", u.name AS "name?", u.avatar_url AS "avatar_url?",
+                   u.user_type AS "user_type!: UserType", s.id AS "session_id!",
+                   (s.revoked_at IS NOT NULL OR u.deactivated_at IS NOT NULL) AS "ended!"
+               FROM sessions AS s
+               JOIN users AS u ON u.id = s.user_id
+               "# + $condition,
+            $($argument),+
+        )
+    };
+}
+
 /// The holder of one of our own sessions.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn holder_of_session(db: impl PgExecutor<'_>, session_id: Uuid, user_id: &UserId) -> Result<Option<Holder>> {
-    let row = query!(
-        r#"SELECT u.id AS "id!: UserId", u.username AS "username?", u.name AS "name?", u.avatar_url AS "avatar_url?",
-               u.user_type AS "user_type!: UserType", s.id AS "session_id!",
-               (s.revoked_at IS NOT NULL OR u.deactivated_at IS NOT NULL) AS "ended!"
-           FROM sessions AS s
-           JOIN users AS u ON u.id = s.user_id
-           WHERE s.id = $1 AND s.user_id = $2"#,
-        session_id,
-        user_id.as_str()
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(row.map(|row| Holder {
-        user: User { id: row.id, username: row.username, name: row.name, avatar_url: row.avatar_url, user_type: row.user_type },
-        session_id: row.session_id,
-        ended: row.ended,
-    }))
+    let row = select_holder!("WHERE s.id = $1 AND s.user_id = $2", session_id, user_id.as_str());
+    Ok(row.fetch_optional(db).await?.map(Holder::from))
 }
 
 /// The holder of another system's token that was seen before.
@@ -48,23 +70,8 @@ pub async fn holder_of_session(db: impl PgExecutor<'_>, session_id: Uuid, user_i
 /// # Errors
 /// Those of the database.
 pub async fn holder_of_token(db: impl PgExecutor<'_>, token_key: &[u8], user_id: &UserId) -> Result<Option<Holder>> {
-    let row = query!(
-        r#"SELECT u.id AS "id!: UserId", u.username AS "username?", u.name AS "name?", u.avatar_url AS "avatar_url?",
-               u.user_type AS "user_type!: UserType", s.id AS "session_id!",
-               (s.revoked_at IS NOT NULL OR u.deactivated_at IS NOT NULL) AS "ended!"
-           FROM sessions AS s
-           JOIN users AS u ON u.id = s.user_id
-           WHERE s.token_key = $1 AND s.user_id = $2"#,
-        token_key,
-        user_id.as_str()
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(row.map(|row| Holder {
-        user: User { id: row.id, username: row.username, name: row.name, avatar_url: row.avatar_url, user_type: row.user_type },
-        session_id: row.session_id,
-        ended: row.ended,
-    }))
+    let row = select_holder!("WHERE s.token_key = $1 AND s.user_id = $2", token_key, user_id.as_str());
+    Ok(row.fetch_optional(db).await?.map(Holder::from))
 }
 
 /// Makes the user of another system's token, or gives a profile to one that was only named so far. The issuer
@@ -122,7 +129,7 @@ pub async fn begin_session(db: &mut PgConnection, id: Uuid, user_id: &UserId, to
 /// # Errors
 /// Those of the database; `users_username_key` is violated when the name is taken.
 pub async fn make_account(db: &mut PgConnection, id: &str, username: &str, name: Option<&str>, password_hash: &str) -> Result<User, sqlx::Error> {
-    sqlx::query_as!(
+    query_as!(
         User,
         r#"INSERT INTO users (id, username, name, password_hash)
            VALUES ($1, $2, COALESCE($3, $2), $4)
@@ -168,27 +175,11 @@ pub async fn keep_refresh_token(db: &mut PgConnection, hash: &[u8], session_id: 
 /// # Errors
 /// Those of the database.
 pub async fn lock_refresh_token(db: &mut PgConnection, hash: &[u8]) -> Result<Option<RefreshToken>> {
-    let row = query!(
-        r#"SELECT t.expires_at AS "expires_at!", t.used_at AS "used_at?", u.id AS "id!: UserId", u.username AS "username?", u.name AS "name?",
-               u.avatar_url AS "avatar_url?", u.user_type AS "user_type!: UserType", s.id AS "session_id!", (s.revoked_at IS NOT NULL OR u.deactivated_at IS NOT NULL) AS "ended!"
-           FROM refresh_tokens AS t
-           JOIN sessions AS s ON s.id = t.session_id
-           JOIN users AS u ON u.id = s.user_id
-           WHERE t.hash = $1
-           FOR UPDATE OF t"#,
-        hash
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(row.map(|row| RefreshToken {
-        holder: Holder {
-            user: User { id: row.id, username: row.username, name: row.name, avatar_url: row.avatar_url, user_type: row.user_type },
-            session_id: row.session_id,
-            ended: row.ended,
-        },
-        expires_at: row.expires_at,
-        used_at: row.used_at,
-    }))
+    let token =
+        query!("SELECT session_id, expires_at, used_at FROM refresh_tokens WHERE hash = $1 FOR UPDATE", hash).fetch_optional(&mut *db).await?;
+    let Some(token) = token else { return Ok(None) };
+    let holder = select_holder!("WHERE s.id = $1", token.session_id).fetch_one(db).await?;
+    Ok(Some(RefreshToken { holder: holder.into(), expires_at: token.expires_at, used_at: token.used_at }))
 }
 
 /// Marks a refresh token as used, and returns the time as stored.
@@ -226,12 +217,44 @@ pub async fn revoke(db: impl PgExecutor<'_>, user_id: &UserId, session_id: Optio
     Ok(done.rows_affected())
 }
 
+/// A session that ended: whose, and which; `None` is all of them.
+pub struct Ended {
+    /// The user.
+    pub user_id: UserId,
+    /// The session.
+    pub session_id: Option<Uuid>,
+}
+
+/// The database's clock.
+///
+/// # Errors
+/// Those of the database.
+pub async fn now(db: impl PgExecutor<'_>) -> Result<DateTime<Utc>> {
+    Ok(query_scalar!(r#"SELECT now() AS "now!""#).fetch_one(db).await?)
+}
+
+/// What was revoked, and who was deactivated, since a time.
+///
+/// # Errors
+/// Those of the database.
+pub async fn ended_since(db: impl PgExecutor<'_>, since: DateTime<Utc>) -> Result<Vec<Ended>> {
+    Ok(query_as!(
+        Ended,
+        r#"SELECT user_id AS "user_id!: UserId", id AS "session_id?" FROM sessions WHERE revoked_at > $1
+           UNION ALL
+           SELECT id, NULL FROM users WHERE deactivated_at > $1"#,
+        since
+    )
+    .fetch_all(db)
+    .await?)
+}
+
 /// A user's sessions that stand, newest first.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn sessions(db: impl PgExecutor<'_>, caller: &AuthUser, before: Option<Uuid>, limit: i64) -> Result<Vec<Session>> {
-    Ok(sqlx::query_as!(
+    Ok(query_as!(
         Session,
         r#"SELECT id, id = $2 AS "current!", created_at, last_used_at, expires_at
            FROM sessions

@@ -17,10 +17,6 @@ use tokio::{
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(settings: Settings) -> Result<(), Failure> {
     let settings = settings.check().map_err(Failure::Misconfigured)?;
-    if settings.database.database_url.is_none() {
-        let message = "DATABASE_URL is missing: set it to a Postgres, or run `ires-chat dev` to try things out with a private one";
-        return Err(Failure::Misconfigured(message.to_owned()));
-    }
     let listener = bind(&settings.http).await?;
     init_logs(&settings.log)?;
     tracing::info!(settings = ?settings, "the settings");

@@ -4,12 +4,15 @@ use super::{connect, failed};
 use crate::Failure;
 use clap::{Args, Subcommand};
 use ires_chat::{
-    auth::{passwords::Passwords, store as accounts},
-    config::DatabaseSettings,
+    auth::{Registration, make_account, passwords::Passwords},
+    config::{DatabaseSettings, slug},
+    payload::Fields,
+    rooms,
     users::{UserId, store},
 };
+use serde::Serialize;
+use serde_json::json;
 use std::io::{BufRead, stdin};
-use uuid::Uuid;
 
 /// What to do.
 #[derive(Subcommand)]
@@ -32,6 +35,9 @@ pub struct Add {
     /// The name to show
     #[arg(long)]
     name: Option<String>,
+    /// Slug of the room that every user is in
+    #[arg(long, env = "CHAT_DEFAULT_ROOM", default_value = "general", value_parser = slug)]
+    default_room: String,
     #[command(flatten)]
     database: DatabaseSettings,
 }
@@ -51,23 +57,20 @@ pub async fn run(user: User) -> Result<(), Failure> {
         User::Add(add) => {
             let mut password = String::new();
             stdin().lock().read_line(&mut password).map_err(failed)?;
-            let password = password.trim_end_matches(['\r', '\n']).to_owned();
-            if !(8..=128).contains(&password.chars().count()) {
-                return Err(failed("a password has 8 to 128 characters"));
-            }
+            let payload = json!({ "username": add.username, "name": add.name, "password": password.trim_end_matches(['\r', '\n']) });
+            let new = Registration::read(Fields::of(payload).map_err(failed)?).map_err(failed)?;
             let mut db = connect(add.database).await?;
-            let hash = Passwords::new().map_err(failed)?.hash(password).await.map_err(failed)?;
-            let made =
-                accounts::make_account(&mut db, &Uuid::now_v7().to_string(), &add.username, add.name.as_deref(), &hash).await.map_err(failed)?;
-            print(&made)
+            let hash = Passwords::new().map_err(failed)?.hash(new.password.clone()).await.map_err(failed)?;
+            let room = rooms::store::ensure_default_room(&mut db, &add.default_room).await.map_err(failed)?;
+            print(&make_account(&mut db, &new, &hash, room).await.map_err(failed)?)
         }
         User::List(database) => {
             let mut db = connect(database).await?;
             let mut after = String::new();
             loop {
-                let users = store::search(&mut db, "%", &after, 1_000).await.map_err(failed)?;
+                let users = store::list(&mut db, &after, 1_000).await.map_err(failed)?;
                 let Some(last) = users.last() else { return Ok(()) };
-                last.id.as_str().clone_into(&mut after);
+                last.user.id.as_str().clone_into(&mut after);
                 users.iter().try_for_each(print)?;
             }
         }
@@ -82,7 +85,7 @@ async fn set_active(named: Named, active: bool) -> Result<(), Failure> {
     if store::set_active(&mut db, &id, active).await.map_err(failed)? { Ok(()) } else { Err(failed("there is no such user")) }
 }
 
-fn print(user: &ires_chat::users::User) -> Result<(), Failure> {
+fn print(user: &impl Serialize) -> Result<(), Failure> {
     println!("{}", serde_json::to_string(user).map_err(failed)?);
     Ok(())
 }

@@ -1,14 +1,14 @@
 //! Rooms and members over REST: translation only.
 
 use super::{
-    NewRoom, RoomChange, create, delete, join, leave, mine, put_member, remove_member, update,
-    views::{self, Cursor, Joined, Member, Overview},
+    NewRoom, RoomChange, create, delete, join, leave, put_member, remove_member, update,
+    views::{self, Joined, Member, Overview},
 };
 use crate::{
     app::App,
     error::{Error, Result},
     extract::{Body, Caller, OptionalBody, Page, Path, Query},
-    rooms::{self, Room, RoomId, RoomRef},
+    rooms::{self, Room, RoomId, RoomRef, store::Position},
 };
 use axum::{Json, Router, extract::State, http::StatusCode, routing};
 use chrono::DateTime;
@@ -28,20 +28,29 @@ pub fn routes() -> Router<App> {
 
 async fn list(State(app): State<App>, Caller(caller): Caller, query: Query) -> Result<Json<Page<Overview>>> {
     let limit = query.limit(50, 100)?;
-    let after = query.cursor("rooms", read_cursor)?;
-    let rooms = match query.text("scope") {
-        None | Some("mine") => mine(&app, caller.id(), after, limit).await?,
-        Some("public") => views::public_rooms(&app, caller.id(), after, limit).await?,
+    let mine = match query.text("scope") {
+        None | Some("mine") => true,
+        Some("public") => false,
         Some(_) => return Err(Error::field("scope", "invalid", "One of these is expected: mine, public.")),
     };
-    Ok(Json(Page::new("rooms", rooms, limit, write_cursor)))
+    // Either list has an order of its own, and so cursors of its own.
+    let page = if mine {
+        let after = query.cursor("mine", read_position)?;
+        let rooms = views::rooms_of(&app, caller.id(), after, limit).await?;
+        Page::new("mine", rooms, limit, |last| write_position((last.room.last_activity_at, last.room.id)))
+    } else {
+        let after = query.cursor("public", read_position)?;
+        let rooms = views::public_rooms(&app, caller.id(), after, limit).await?;
+        Page::new("public", rooms, limit, |last| write_position((last.room.listed_at, last.room.id)))
+    };
+    Ok(Json(page))
 }
 
-fn write_cursor(last: &Overview) -> String {
-    format!("{} {}", last.last_activity_at.timestamp_micros(), last.room.id)
+fn write_position((time, id): Position) -> String {
+    format!("{} {id}", time.timestamp_micros())
 }
 
-fn read_cursor(text: &str) -> Option<Cursor> {
+fn read_position(text: &str) -> Option<Position> {
     let (time, id) = text.split_once(' ')?;
     Some((DateTime::from_timestamp_micros(time.parse().ok()?)?, RoomId(id.parse().ok()?)))
 }

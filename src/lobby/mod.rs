@@ -29,7 +29,7 @@ use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use std::collections::HashSet;
 use uuid::Uuid;
-use views::{Joined, Overview};
+use views::Joined;
 
 const ROOM_NAME: Length = Length::new(1, 100);
 const TOPIC: Length = Length::new(0, 250);
@@ -430,19 +430,11 @@ pub async fn tell_sizes(app: &App) -> Result<()> {
     if rooms.is_empty() {
         return Ok(());
     }
-    for room in store::rooms(&app.db, &rooms).await? {
+    for room in rows::with_ids(&app.db, &rooms).await? {
         let room = views::with_last_message(app, room).await?;
         app.realtime.tell_room(room.id, None, "chat:room:updated", &json!({ "roomId": room.id, "room": room }));
     }
     Ok(())
-}
-
-/// A page of the caller's rooms, newest activity first.
-///
-/// # Errors
-/// `UNAVAILABLE` without the database.
-pub async fn mine(app: &App, user: &UserId, after: Option<views::Cursor>, limit: i64) -> Result<Vec<Overview>> {
-    views::overviews(app, user, after, limit).await
 }
 
 fn sorted(members: &[UserId]) -> Vec<&str> {

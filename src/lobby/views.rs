@@ -5,7 +5,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     messages::{self, Anchor, Message},
-    rooms::{self, Membership, Room, RoomId, RoomRef, permissions},
+    rooms::{self, Membership, Room, RoomId, RoomRef, Seat, permissions, store::Position},
     users::{User, UserId},
 };
 use chrono::{DateTime, Utc};
@@ -38,9 +38,6 @@ pub struct Overview {
     pub mentions: i64,
     /// What the asker may do.
     pub can: Vec<&'static str>,
-    /// When the last message was stored: where the next page begins.
-    #[serde(skip)]
-    pub last_activity_at: DateTime<Utc>,
 }
 
 /// A read marker.
@@ -49,9 +46,6 @@ pub struct Read {
     /// Everything up to here was read.
     pub seq: i64,
 }
-
-/// Where a page of rooms begins: after this time and id.
-pub type Cursor = (DateTime<Utc>, RoomId);
 
 /// What a user is shown on entering a room.
 #[derive(Debug, Serialize)]
@@ -98,28 +92,16 @@ pub struct Member {
 ///
 /// # Errors
 /// `UNAVAILABLE` without the database.
-pub async fn overviews(app: &App, user: &UserId, after: Option<Cursor>, limit: i64) -> Result<Vec<Overview>> {
-    let mut rooms = store::overviews(&app.db, user, after, limit).await?;
-    add_last_messages(app, rooms.iter_mut().map(|overview| &mut overview.room)).await?;
-    for overview in &mut rooms {
-        if let Some(membership) = &overview.membership {
-            overview.can = permissions::can(membership.role, &overview.room);
-        }
-    }
-    Ok(rooms)
+pub async fn rooms_of(app: &App, user: &UserId, after: Option<Position>, limit: i64) -> Result<Vec<Overview>> {
+    overviews(app, user, rooms::store::seats_of(&app.db, user, after, limit).await?).await
 }
 
 /// A page of all public rooms, newest activity first.
 ///
 /// # Errors
 /// `UNAVAILABLE` without the database.
-pub async fn public_rooms(app: &App, user: &UserId, after: Option<Cursor>, limit: i64) -> Result<Vec<Overview>> {
-    let mut rooms = store::public_rooms(&app.db, user, after, limit).await?;
-    add_last_messages(app, rooms.iter_mut().map(|overview| &mut overview.room)).await?;
-    for overview in &mut rooms {
-        overview.can = overview.membership.as_ref().map_or_else(|| vec!["join"], |membership| permissions::can(membership.role, &overview.room));
-    }
-    Ok(rooms)
+pub async fn public_rooms(app: &App, user: &UserId, after: Option<Position>, limit: i64) -> Result<Vec<Overview>> {
+    overviews(app, user, rooms::store::public_seats(&app.db, user, after, limit).await?).await
 }
 
 /// One room.
@@ -128,22 +110,27 @@ pub async fn public_rooms(app: &App, user: &UserId, after: Option<Cursor>, limit
 /// `ROOM_NOT_FOUND`.
 pub async fn overview(app: &App, user: &UserId, room: &RoomRef) -> Result<Overview> {
     let seat = rooms::find(app, user, room).await?;
-    let read_seq = seat.membership.as_ref().map(|membership| membership.read_seq);
-    let (unread, mentions) = match read_seq {
-        Some(seq) => store::unread(&app.db, user, seat.room.id, seq).await?,
-        None => (0, 0),
+    overviews(app, user, vec![seat]).await?.pop().ok_or(Error::RoomNotFound)
+}
+
+async fn overviews(app: &App, user: &UserId, mut seats: Vec<Seat>) -> Result<Vec<Overview>> {
+    add_last_messages(app, seats.iter_mut().map(|seat| &mut seat.room)).await?;
+    let markers: Vec<_> = seats.iter().filter_map(|seat| Some((seat.room.id, seat.membership.as_ref()?.read_seq))).collect();
+    let unread = if markers.is_empty() { Vec::new() } else { store::unread(&app.db, user, &markers).await? };
+    let mut unread: HashMap<RoomId, store::Unread> = unread.into_iter().map(|unread| (unread.room, unread)).collect();
+    let overview = |Seat { room, membership }| {
+        let (messages, mentions) = unread.remove(&room.id).map_or((0, 0), |unread| (unread.messages, unread.mentions));
+        Overview {
+            read: Read { seq: membership.as_ref().map_or(0, |membership: &Membership| membership.read_seq) },
+            unread: messages.min(store::UNREAD_CAP),
+            unread_capped: messages > store::UNREAD_CAP,
+            mentions,
+            can: membership.as_ref().map_or_else(|| vec!["join"], |membership| permissions::can(membership.role, &room)),
+            room,
+            membership,
+        }
     };
-    let can = seat.membership.as_ref().map_or_else(|| vec!["join"], |membership| permissions::can(membership.role, &seat.room));
-    Ok(Overview {
-        room: with_last_message(app, seat.room).await?,
-        membership: seat.membership,
-        read: Read { seq: read_seq.unwrap_or_default() },
-        unread: unread.min(store::UNREAD_CAP),
-        unread_capped: unread > store::UNREAD_CAP,
-        mentions,
-        can,
-        last_activity_at: Utc::now(),
-    })
+    Ok(seats.into_iter().map(overview).collect())
 }
 
 /// What a member is shown on entering.

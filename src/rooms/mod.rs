@@ -135,6 +135,12 @@ pub struct Room {
     /// Where its last message is.
     #[serde(skip)]
     pub last_message_seq: Option<i64>,
+    /// When its last message was stored: the order of a user's rooms.
+    #[serde(skip)]
+    pub last_activity_at: DateTime<Utc>,
+    /// The same, renewed at most once a second: the order of public rooms.
+    #[serde(skip)]
+    pub listed_at: DateTime<Utc>,
     /// Its last message, as in `chat:message`.
     pub last_message: Option<Box<RawValue>>,
 }

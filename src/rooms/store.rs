@@ -43,6 +43,9 @@ pub struct Count {
     pub member_count: i32,
 }
 
+/// Where a page of rooms begins: after this time and id.
+pub type Position = (DateTime<Utc>, RoomId);
+
 /// Makes the default room unless it is there, and returns its id.
 ///
 /// # Errors
@@ -86,6 +89,74 @@ pub async fn enter_default_room(db: &mut PgConnection, room: RoomId, user: &User
     Ok(())
 }
 
+/// A room's row with the asker's membership, if there is one.
+struct SeatRow {
+    id: RoomId,
+    slug: Option<String>,
+    kind: RoomType,
+    name: Option<String>,
+    topic: Option<String>,
+    created_by: Option<UserId>,
+    created_at: DateTime<Utc>,
+    archived_at: Option<DateTime<Utc>>,
+    member_count: i32,
+    last_seq: i64,
+    last_message_seq: Option<i64>,
+    last_activity_at: DateTime<Utc>,
+    listed_at: DateTime<Utc>,
+    role: Option<Role>,
+    joined_at: Option<DateTime<Utc>>,
+    muted_until: Option<DateTime<Utc>>,
+    pinned: Option<bool>,
+    read_seq: Option<i64>,
+}
+
+impl From<SeatRow> for Seat {
+    fn from(row: SeatRow) -> Self {
+        Self {
+            membership: row.role.zip(row.joined_at).map(|(role, joined_at)| Membership {
+                role,
+                joined_at,
+                muted_until: row.muted_until,
+                pinned: row.pinned.unwrap_or_default(),
+                read_seq: row.read_seq.unwrap_or_default(),
+            }),
+            room: Room {
+                id: row.id,
+                slug: row.slug,
+                kind: row.kind,
+                name: row.name,
+                topic: row.topic,
+                created_by: row.created_by,
+                created_at: row.created_at,
+                archived_at: row.archived_at,
+                member_count: row.member_count,
+                last_seq: row.last_seq,
+                last_message_seq: row.last_message_seq,
+                last_activity_at: row.last_activity_at,
+                listed_at: row.listed_at,
+                last_message: None,
+            },
+        }
+    }
+}
+
+/// Everything that a [`Seat`] shows, from wherever the rest of the statement finds the room `r` and the membership `m`.
+macro_rules! select_seats {
+    ($from:tt, $($argument:expr),+ $(,)?) => {
+        query_as!(
+            SeatRow,
+            r#"SELECT r.id AS "id!: RoomId", r.slug AS "slug?", r.type AS "kind!: RoomType", r.name AS "name?", r.topic AS "topic?",
+                   r.created_by AS "created_by?: UserId", r.created_at AS "created_at!", r.archived_at AS "archived_at?",
+                   r.member_count AS "member_count!", r.last_seq AS "last_seq!", r.last_message_seq AS "last_message_seq?",
+                   r.last_activity_at AS "last_activity_at!", r.listed_at AS "listed_at!", m.role AS "role?: Role", m.joined_at AS "joined_at?",
+                   m.muted_until AS "muted_until?", m.pinned AS "pinned?", m.read_seq AS "read_seq?"
+               "# + $from,
+            $($argument),+
+        )
+    };
+}
+
 /// A room with the asker's membership: rooms that the asker is in, and public ones.
 ///
 /// # Errors
@@ -95,12 +166,8 @@ pub async fn find(db: impl PgExecutor<'_>, asker: &UserId, room: &RoomRef) -> Re
         RoomRef::Id(id) => (Some(id.0), None),
         RoomRef::Slug(slug) => (None, Some(slug.as_str())),
     };
-    let row = query!(
-        r#"SELECT r.id AS "id!: RoomId", r.slug AS "slug?", r.type AS "kind!: RoomType", r.name AS "name?", r.topic AS "topic?",
-               r.created_by AS "created_by?: UserId", r.created_at AS "created_at!", r.archived_at AS "archived_at?",
-               r.member_count AS "member_count!", r.last_seq AS "last_seq!", r.last_message_seq AS "last_message_seq?",
-               m.role AS "role?: Role", m.joined_at AS "joined_at?", m.muted_until AS "muted_until?", m.pinned AS "pinned?", m.read_seq AS "read_seq?"
-           FROM rooms AS r
+    let row = select_seats!(
+        r#"FROM rooms AS r
            LEFT JOIN room_members AS m ON m.room_id = r.id AND m.user_id = $3 AND m.state = 'joined'
            WHERE r.id = COALESCE($1, (SELECT id FROM rooms WHERE slug = $2))
              AND r.deleted_at IS NULL
@@ -108,32 +175,62 @@ pub async fn find(db: impl PgExecutor<'_>, asker: &UserId, room: &RoomRef) -> Re
         id,
         slug,
         asker.as_str()
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(row.map(|row| Seat {
-        membership: row.role.zip(row.joined_at).map(|(role, joined_at)| Membership {
-            role,
-            joined_at,
-            muted_until: row.muted_until,
-            pinned: row.pinned.unwrap_or_default(),
-            read_seq: row.read_seq.unwrap_or_default(),
-        }),
-        room: Room {
-            id: row.id,
-            slug: row.slug,
-            kind: row.kind,
-            name: row.name,
-            topic: row.topic,
-            created_by: row.created_by,
-            created_at: row.created_at,
-            archived_at: row.archived_at,
-            member_count: row.member_count,
-            last_seq: row.last_seq,
-            last_message_seq: row.last_message_seq,
-            last_message: None,
-        },
-    }))
+    );
+    Ok(row.fetch_optional(db).await?.map(Seat::from))
+}
+
+/// A page of the rooms that a user is in, newest activity first.
+///
+/// # Errors
+/// Those of the database.
+pub async fn seats_of(db: impl PgExecutor<'_>, user: &UserId, after: Option<Position>, limit: i64) -> Result<Vec<Seat>> {
+    let rows = select_seats!(
+        r#"FROM room_members AS m
+           JOIN rooms AS r ON r.id = m.room_id
+           WHERE m.user_id = $1 AND m.state = 'joined' AND r.deleted_at IS NULL
+             AND ($2::timestamptz IS NULL OR (r.last_activity_at, r.id) < ($2, $3::uuid))
+           ORDER BY r.last_activity_at DESC, r.id DESC
+           LIMIT $4"#,
+        user.as_str(),
+        after.map(|(time, _)| time),
+        after.map(|(_, id)| id.0),
+        limit
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(Seat::from).collect())
+}
+
+/// A page of all public rooms, newest activity first, with the asker's memberships.
+///
+/// # Errors
+/// Those of the database.
+pub async fn public_seats(db: impl PgExecutor<'_>, asker: &UserId, after: Option<Position>, limit: i64) -> Result<Vec<Seat>> {
+    let (time, id) = after.map_or((DateTime::<Utc>::MAX_UTC, Uuid::max()), |(time, id)| (time, id.0));
+    let rows = select_seats!(
+        r#"FROM rooms AS r
+           LEFT JOIN room_members AS m ON m.room_id = r.id AND m.user_id = $1 AND m.state = 'joined'
+           WHERE r.type = 'public' AND r.deleted_at IS NULL AND (r.listed_at, r.id) < ($2, $3)
+           ORDER BY r.listed_at DESC, r.id DESC
+           LIMIT $4"#,
+        asker.as_str(),
+        time,
+        id,
+        limit
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(Seat::from).collect())
+}
+
+/// Rooms by id, for everybody in them.
+///
+/// # Errors
+/// Those of the database.
+pub async fn with_ids(db: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<Room>> {
+    let rows = select_seats!(
+        r#"FROM rooms AS r
+           LEFT JOIN room_members AS m ON false
+           WHERE r.id = ANY($1) AND r.deleted_at IS NULL"#,
+        ids
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(|row| Seat::from(row).room).collect())
 }
 
 /// The id that a slug stands for.

@@ -2,6 +2,8 @@
 
 use super::{User, UserId, UserType};
 use crate::error::Result;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
 use sqlx::{PgConnection, PgExecutor, query, query_as};
 
 /// One user.
@@ -107,4 +109,41 @@ pub async fn set_active(db: &mut PgConnection, user: &UserId, active: bool) -> R
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// A user as an operator sees them.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Listed {
+    /// The profile.
+    #[serde(flatten)]
+    pub user: User,
+    /// Since when the user may not come in.
+    #[serde(with = "crate::time::option")]
+    pub deactivated_at: Option<DateTime<Utc>>,
+}
+
+/// A page of all users, by id.
+///
+/// # Errors
+/// Those of the database.
+pub async fn list(db: &mut PgConnection, after: &str, limit: i64) -> Result<Vec<Listed>> {
+    let rows = query!(
+        r#"SELECT id AS "id: UserId", username, name, avatar_url, user_type AS "user_type: UserType", deactivated_at
+           FROM users
+           WHERE id > $1
+           ORDER BY id
+           LIMIT $2"#,
+        after,
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Listed {
+            user: User { id: row.id, username: row.username, name: row.name, avatar_url: row.avatar_url, user_type: row.user_type },
+            deactivated_at: row.deactivated_at,
+        })
+        .collect())
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Database, Finished, TestApp, ires_chat, token::SECRET};
+use crate::support::{Database, Finished, TestApp, TestUser, ires_chat, ires_chat_reading, json::text, token::SECRET};
 
 fn with_secret(arguments: &[&str]) -> Finished {
     ires_chat(arguments, &[("JWT_SECRET", SECRET)])
@@ -164,4 +164,68 @@ fn nothing_but_data_is_on_stdout() {
     assert!(!verified.stderr.is_empty());
     let claims = with_secret(&["token", "verify", minted.stdout.trim()]).stdout;
     assert!(serde_json::from_str::<Value>(&claims).is_ok_and(|claims| claims["sub"] == "alice"), "{claims}");
+}
+
+fn user(app: &TestApp, arguments: &[&str]) -> Finished {
+    let arguments: Vec<_> = ["user"].iter().chain(arguments).copied().collect();
+    ires_chat_reading("correct horse battery staple\n", &arguments, &[("DATABASE_URL", app.database.url())])
+}
+
+#[tokio::test]
+async fn an_account_made_by_an_operator_can_log_in() {
+    let app = TestApp::start().await;
+
+    let added = user(&app, &["add", "carol", "--name", "Carol C."]);
+
+    assert_eq!(added.code, Some(0), "{}", added.stderr);
+    let carol = app.log_in("carol").await;
+    assert_eq!(carol.get("/users/me").await.expect(200)["name"], "Carol C.");
+    let listed = user(&app, &["list"]);
+    let ids: Vec<Value> = listed.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(ids.iter().any(|listed| listed["id"] == carol.id.as_str()), "{}", listed.stdout);
+}
+
+#[tokio::test]
+async fn an_operators_account_obeys_the_rules_of_registration() {
+    let app = TestApp::start().await;
+    assert_eq!(user(&app, &["add", "carol"]).code, Some(0));
+
+    for name in ["CAROL", "a b", "", "\u{fc}", &"x".repeat(65)] {
+        let refused = user(&app, &["add", name]);
+        assert_eq!(refused.code, Some(1), "{name:?}: {} {}", refused.stdout, refused.stderr);
+    }
+    let short = ires_chat_reading("1234567\n", &["user", "add", "dora"], &[("DATABASE_URL", app.database.url())]);
+    assert_eq!(short.code, Some(1), "{}", short.stderr);
+}
+
+#[tokio::test]
+async fn a_deactivated_user_is_kept_out_until_activated_again() {
+    let app = TestApp::start().await;
+    let alice: TestUser = app.register("alice").await;
+
+    assert_eq!(user(&app, &["deactivate", &alice.id]).code, Some(0));
+
+    assert_eq!(alice.get("/users/me").await.status, 401);
+    let login = serde_json::json!({ "username": "alice", "password": "correct horse battery staple" });
+    assert_eq!(app.post("/api/v1/auth/login", &login).await.status, 401);
+    assert!(!alice.dial().refusal_code().await.is_empty());
+    assert_eq!(user(&app, &["activate", &alice.id]).code, Some(0));
+    app.log_in("alice").await.connect().await;
+    assert_eq!(user(&app, &["deactivate", "nobody"]).code, Some(1));
+}
+
+/// The doctor finds what does not add up, and says where.
+#[tokio::test]
+async fn the_doctor_finds_a_broken_invariant() {
+    let app = TestApp::start().await;
+    let alice = app.user("alice").await;
+    let room = alice.create_room("den").await;
+    alice.say(&room, "hello").await;
+    app.execute(&format!("UPDATE rooms SET member_count = 7 WHERE id = '{room}'")).await;
+
+    let finished = ires_chat(&["doctor"], &[("DATABASE_URL", app.database.url())]);
+
+    assert_eq!(finished.code, Some(1), "{}", finished.stdout);
+    let broken = finished.stdout.lines().find(|line| line.starts_with("BROKEN")).unwrap_or_default();
+    assert!(broken.contains(text(&Value::from(room))), "{}", finished.stdout);
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    TestApp, TestSocket,
+    TestApp, TestSocket, ires_chat,
     json::{int, text},
 };
 
@@ -15,6 +15,8 @@ async fn assert_books_balance(app: &TestApp) {
     let beyond = "SELECT count(*) FROM rooms r WHERE last_seq <
         (SELECT coalesce(max(seq), 0) FROM messages m WHERE m.room_id = r.id)";
     assert_eq!(app.number(beyond).await, 0, "a lastSeq is wrong");
+    let doctor = ires_chat(&["doctor"], &[("DATABASE_URL", app.database.url())]);
+    assert_eq!(doctor.code, Some(0), "{}", doctor.stdout);
 }
 
 #[tokio::test]

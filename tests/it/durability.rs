@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::support::{Load, TestApp, TestUser, cluster, eventually};
+use crate::support::{Load, TestApp, TestUser, cluster, eventually, ires_chat};
 
 /// People who talk in one room.
 async fn talkers(app: &TestApp, count: usize) -> (Vec<TestUser>, String) {
@@ -13,6 +13,12 @@ async fn talkers(app: &TestApp, count: usize) -> (Vec<TestUser>, String) {
     let others: Vec<_> = users[1..].iter().collect();
     let room = users[0].create_room_with("load", &others).await;
     (users, room)
+}
+
+/// Counts, numbers and references add up.
+fn assert_healthy(app: &TestApp) {
+    let doctor = ires_chat(&["doctor"], &[("DATABASE_URL", app.database.url())]);
+    assert_eq!(doctor.code, Some(0), "{}", doctor.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -32,6 +38,7 @@ async fn p1_kill_9_of_the_server_loses_no_acked_message_doubles_none_and_keeps_t
 
     let tally = load.finish().await;
     tally.compare(&users[0].at(app.base()).history(&room).await);
+    assert_healthy(&app);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -51,6 +58,7 @@ async fn p1_kill_9_of_postgres_loses_no_acked_message_doubles_none_and_keeps_the
 
     let tally = load.finish().await;
     tally.compare(&users[0].history(&room).await);
+    assert_healthy(&app);
 }
 
 /// A frontend's view: what a member saw before the kill is still there after it, with the same numbers.

@@ -120,6 +120,25 @@ async fn who_shares_no_room_is_not_told() {
     stranger.expect_silence("status:offline").await;
 }
 
+/// Edges are told one after the other: the second one, which is heard, proves that the first one was not told.
+#[tokio::test]
+async fn who_is_in_no_room_at_all_is_told_to_nobody() {
+    let app = TestApp::start().await;
+    let (loner, carol) = (app.user("loner").await, app.user("carol").await);
+    loner.leave("general").await;
+    let watcher = app.user("bob").await.connect().await;
+
+    let socket = loner.connect().await;
+    let _carol = carol.connect().await;
+    about(&watcher, "status:online", "carol").await;
+    watcher.expect_silence("status:online").await;
+
+    socket.close().await;
+    app.user("dave").await.connect().await.close().await;
+    about(&watcher, "status:offline", "dave").await;
+    assert!(watcher.seen("status:offline").iter().all(|edge| edge["userId"] != "loner"));
+}
+
 #[tokio::test]
 async fn an_unauthenticated_socket_makes_nobody_online() {
     let app = TestApp::start().await;
@@ -224,18 +243,17 @@ async fn many_devices_coming_and_going_at_once_end_in_the_truth() {
     assert_eq!(watcher.seen("status:offline").len(), 1);
 }
 
-/// Rooms over the quiet size get counts, not edges per person.
+/// Rooms over the quiet size get counts, not edges per person; friends in a small room are told all the same.
 #[tokio::test]
 async fn in_a_large_room_nobody_is_told_of_edges() {
     let app = TestApp::with(&[("CHAT_QUIET_ROOM_SIZE", "2")]).await;
-    let (watcher, alice) = (app.user("bob").await, app.user("alice").await);
-    for name in ["carol", "dave"] {
-        app.user(name).await;
-    }
-    let listening = watcher.connect().await;
+    let (alice, bob, carol) = (app.user("alice").await, app.user("bob").await, app.user("carol").await);
+    alice.create_room_with("den", &[&carol]).await;
+    let (stranger, friend) = (bob.connect().await, carol.connect().await);
 
     let _alice = alice.connect().await;
 
-    listening.expect_silence("status:online").await;
+    about(&friend, "status:online", "alice").await;
+    stranger.expect_silence("status:online").await;
     assert_eq!(presence(&app, "bob", "alice").await["isOnline"], true);
 }

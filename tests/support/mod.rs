@@ -24,7 +24,7 @@ pub use database::Database;
 pub use dial::{Dial, Refusal};
 pub use json::{code, has_uuid, ids};
 pub use load::Load;
-pub use process::{Finished, Running, UNSET, bound, ires_chat, ires_chat_in};
+pub use process::{Finished, Running, UNSET, bound, ires_chat, ires_chat_in, ires_chat_reading};
 pub use reply::Reply;
 pub use socket::TestSocket;
 pub use user::TestUser;

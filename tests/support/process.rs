@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsStr,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     path::Path,
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex, OnceLock, mpsc},
@@ -82,6 +82,16 @@ pub fn ires_chat(arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
 /// Like [`ires_chat`], in a directory.
 pub fn ires_chat_in(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
     command(directory, arguments, &owned(environment)).output().unwrap().into()
+}
+
+/// Like [`ires_chat`], with something on its standard input.
+pub fn ires_chat_reading(input: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
+    let mut command = command(elsewhere(), arguments, &owned(environment));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A program that does not read is no failure of the test's own.
+    _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap().into()
 }
 
 /// A process under way, with everything that it has said.
