@@ -35,10 +35,13 @@ pub async fn join(app: &App, user: &AuthUser, room: &RoomRef, from: Option<Conne
     if change.seat.membership.is_some() {
         // Attached already, unless the answer to an earlier join was lost together with the database.
         app.realtime.attach(user.id(), id);
+        // Who holds a connection and waits for another one would make everybody wait once the pool is empty.
+        let turn = change.abandon().await?;
         let joined = views::joined(app, user.id(), &RoomRef::Id(id)).await?;
         if let Some(connection) = from {
             app.realtime.tell_connection(user.id(), connection, "chat:room:joined", &joined);
         }
+        drop(turn);
         return Ok(joined);
     }
     admit(&mut change, user.id()).await?;

@@ -180,6 +180,12 @@ impl Change {
         Ok(Self { seat, tx, turn })
     }
 
+    /// Changes nothing, and gives the turn.
+    async fn abandon(self) -> Result<Turn> {
+        self.tx.rollback().await?;
+        Ok(self.turn)
+    }
+
     /// Commits, and gives the turn: to be kept until everybody has been told.
     async fn commit(self) -> Result<Turn> {
         self.tx.commit().await?;

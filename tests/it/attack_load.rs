@@ -143,3 +143,28 @@ async fn a_room_whose_row_is_held_makes_no_other_room_wait() {
 
     assert!(took < Duration::from_secs(1) && ack["ok"] == true, "{took:?} {ack}");
 }
+
+/// What every client does when it comes back after a restart of the server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_who_join_their_rooms_again_at_once_are_all_answered() {
+    let app = TestApp::with(&[("RUST_LOG", "warn")]).await;
+    let mut people = Vec::new();
+    for number in 0..64 {
+        let user = app.user(&format!("u{number}")).await;
+        let room = user.create_room("own").await;
+        people.push((user.connect().await, room));
+    }
+
+    let mut posted = Vec::new();
+    for _ in 0..3 {
+        for (number, (socket, room)) in people.iter().enumerate() {
+            posted.push((number, socket.post("chat:room:join", &json!(room))));
+        }
+    }
+
+    let mut failed = 0;
+    for (number, id) in posted {
+        failed += usize::from(people[number].0.ack(id).await["ok"] != true);
+    }
+    assert_eq!(failed, 0, "of 192");
+}
