@@ -54,8 +54,18 @@ pub struct Connection {
 struct Identity {
     user: Option<Arc<AuthUser>>,
     expiring_told: bool,
-    visible: bool,
     waits_for_database: bool,
+    showing: Showing,
+}
+
+/// Whether a connection counts for its user's presence.
+#[derive(Default, PartialEq)]
+enum Showing {
+    #[default]
+    Hidden,
+    Shown,
+    /// It has ended, and counts no more.
+    Gone,
 }
 
 impl Connection {
@@ -104,9 +114,21 @@ impl Connection {
         !std::mem::replace(&mut self.write().expiring_told, true)
     }
 
-    /// Counts it for its user's presence, or no longer; says whether that was a change.
-    pub fn set_visible(&self, visible: bool) -> bool {
-        std::mem::replace(&mut self.write().visible, visible) != visible
+    /// Counts it for its user's presence, or no longer. `count` runs if that is a change, before there can be another.
+    pub fn set_visible(&self, visible: bool, count: impl FnOnce()) {
+        let mut identity = self.write();
+        let showing = if visible { Showing::Shown } else { Showing::Hidden };
+        if identity.showing != Showing::Gone && identity.showing != showing {
+            identity.showing = showing;
+            count();
+        }
+    }
+
+    /// Counts it no more, whatever is still being done for it.
+    pub fn retire(&self, count: impl FnOnce()) {
+        if std::mem::replace(&mut self.write().showing, Showing::Gone) == Showing::Shown {
+            count();
+        }
     }
 
     /// Whether its token could not be checked yet, for want of a database.
@@ -326,11 +348,18 @@ impl Realtime {
     }
 
     /// Makes a connection that of a user, behind a gate: from now on what the user hears waits for [`open`](Self::open).
-    pub fn close_gate(&self, connection: &Arc<Connection>, user: &Arc<AuthUser>) {
+    /// A connection that is gone stays gone: then this says no.
+    pub fn close_gate(&self, connection: &Arc<Connection>, user: &Arc<AuthUser>) -> bool {
+        let mut gates = self.gates.write().unwrap_or_else(PoisonError::into_inner);
+        let mut connections = lock(&self.connections);
+        if !connections.all.contains_key(&connection.id) {
+            return false;
+        }
         let gate = Gate { user: user.id().clone(), rooms: HashSet::new(), left: HashSet::new(), waiting: Vec::new(), overflown: false };
-        self.gates.write().unwrap_or_else(PoisonError::into_inner).insert(connection.id, Mutex::new(gate));
+        gates.insert(connection.id, Mutex::new(gate));
         connection.set_user(user.clone());
-        lock(&self.connections).by_user.entry(user.id().clone()).or_default().push(connection.clone());
+        connections.by_user.entry(user.id().clone()).or_default().push(connection.clone());
+        true
     }
 
     /// Attaches a gated connection to the rooms that its user was just found to be in.
@@ -344,7 +373,8 @@ impl Realtime {
     }
 
     /// Opens the gate: sends the snapshot, then what waited and is not in it, then attaches for good. Says no, and
-    /// keeps the gate closed and empty, when so much waited that the snapshot should be read again.
+    /// keeps the gate closed and empty, when so much waited that the snapshot should be read again. For a connection
+    /// that went meanwhile nothing happens.
     pub fn open(&self, connection: &Connection, last_seqs: &HashMap<RoomId, i64>, snapshot: impl FnOnce(&Connection)) -> bool {
         let mut gates = self.gates.write().unwrap_or_else(PoisonError::into_inner);
         {

@@ -5,7 +5,7 @@ use crate::{
     auth::{self, passwords::Passwords, tokens::Keys},
     config::{AuthMode, HttpSettings, Settings, SocketSettings, Switch, Transport},
     database,
-    error::{Error, TRACE_ID},
+    error::{Error, TRACE_ID, trace_id},
     lobby,
     messages::{self, journal::Journal},
     presence::{self, Presence},
@@ -100,8 +100,11 @@ pub async fn serve(listener: TcpListener, app: App, pages: Router<App>, mut stop
     app.realtime.connect(io.clone());
     let listener = listener.tap_io(|stream| {
         let socket = SockRef::from(&*stream);
-        let tuned = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_user_timeout(Some(PEER_TIMEOUT)));
-        if let Err(error) = tuned {
+        #[cfg(target_os = "linux")]
+        let patient = socket.set_tcp_user_timeout(Some(PEER_TIMEOUT));
+        #[cfg(not(target_os = "linux"))]
+        let patient = socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(PEER_TIMEOUT));
+        if let Err(error) = patient.and_then(|()| socket.set_tcp_nodelay(true)) {
             tracing::debug!(%error, "a connection could not be tuned");
         }
     });
@@ -172,8 +175,16 @@ async fn name_request(request: Request, next: Next) -> Response {
 
 /// Answers `UNAVAILABLE` when the database keeps a request waiting. A little longer than the database has, so that
 /// whoever knows better answers first.
+///
+/// The request is served by a task of its own: a caller who hangs up, or whose time is over, ends the waiting and not
+/// the work, for what was committed must also be told.
 async fn in_time(State(app): State<App>, request: Request, next: Next) -> Response {
-    timeout(app.patience() + Duration::from_millis(500), next.run(request)).await.unwrap_or_else(|_| Error::Unavailable.into_response())
+    let work = tokio::spawn(TRACE_ID.scope(trace_id(), next.run(request)));
+    match timeout(app.patience() + Duration::from_millis(500), work).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(panic)) => Error::internal(panic).into_response(),
+        Err(_) => Error::Unavailable.into_response(),
+    }
 }
 
 /// Refuses sockets from pages of other origins: CORS does not cover `WebSockets`. No `Origin`: not a browser.

@@ -118,6 +118,10 @@ async fn log_in(app: &App, token: &str, claimed_type: Option<&str>, namespace: &
 fn begin(app: App, connection: Weak<Connection>, found: Result<AuthUser>, token: String) -> BoxFuture<'static, ()> {
     async move {
         let Some(connection) = connection.upgrade() else { return };
+        // While its first token waited for the database, the client may have logged in with another.
+        if connection.known_user().is_some() || connection.is_closed() {
+            return;
+        }
         let established = match found {
             Ok(user) => timeout(app.patience(), establish(&app, &connection, user)).await.unwrap_or(Err(Error::Unavailable)),
             Err(error) => Err(error),
@@ -150,7 +154,9 @@ async fn try_again(app: App, connection: Weak<Connection>, token: String) {
 /// meanwhile follow.
 async fn establish(app: &App, connection: &Arc<Connection>, user: AuthUser) -> Result<()> {
     let user = Arc::new(user);
-    app.realtime.close_gate(connection, &user);
+    if !app.realtime.close_gate(connection, &user) {
+        return Ok(());
+    }
     let mut gate = Gated { app, connection, open: false };
     loop {
         let rooms = rooms::store::rooms_of(&app.db, user.id()).await?;
@@ -164,9 +170,6 @@ async fn establish(app: &App, connection: &Arc<Connection>, user: AuthUser) -> R
     gate.open = true;
     presence::update(app, connection, user.id(), true);
     tracing::info!(connection.id = %connection.id, user.id = %user.id(), session.id = %user.session_id, namespace = connection.namespace(), "a user connected");
-    if !connection.is_connected() {
-        leave(app, connection.id, DisconnectReason::TransportClose);
-    }
     Ok(())
 }
 
@@ -269,9 +272,7 @@ fn leave(app: &App, id: ConnectionId, reason: DisconnectReason) {
     let seconds = connection.opened.elapsed().as_secs_f64();
     if let Some(user) = connection.known_user() {
         tracing::info!(connection.id = %id, user.id = %user.id(), ?reason, seconds, "a user disconnected");
-        if connection.set_visible(false) {
-            app.presence.go(user.id(), app.settings.chat.presence_grace);
-        }
+        connection.retire(|| app.presence.go(user.id(), app.settings.chat.presence_grace));
         if app.realtime.connections_of(user.id()).is_empty() {
             presence::typing::forget_everywhere(app, user.id());
         }

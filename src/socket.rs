@@ -318,18 +318,23 @@ async fn begin(job: Job, in_flight: &mut InFlight) {
     };
     pending.reference = ["clientMsgId", "clientRoomId"].iter().find_map(|name| payload.get(name)?.as_str().map(|id| id.chars().take(64).collect()));
     let incoming = Incoming { app: app.clone(), connection: pending.connection.clone(), payload };
-    let outcome = AssertUnwindSafe(timeout(app.patience(), (event.handler)(incoming))).catch_unwind().await;
-    match outcome {
-        Ok(Ok(Ok(Outcome::Done(answer)))) => pending.answer(Ok(answer)),
-        Ok(Ok(Ok(Outcome::Later(later)))) => in_flight.push_back(async move { (pending, later.await) }.boxed()),
-        Ok(Ok(Ok(Outcome::Refused(error)))) => {
+    let work = (event.handler)(incoming);
+    // What may commit something runs in a task of its own: if its time is over, the waiting ends and not the work,
+    // for what was committed must also be told. The others only hand on, and are spared the task.
+    let done = if event.overtakes {
+        timeout(app.patience(), AssertUnwindSafe(work).catch_unwind()).await.map(|done| done.map_err(|_| Error::internal("a handler panicked")))
+    } else {
+        timeout(app.patience(), tokio::spawn(work)).await.map(|done| done.map_err(Error::internal))
+    };
+    match done.unwrap_or(Err(Error::Unavailable)).and_then(|outcome| outcome) {
+        Ok(Outcome::Done(answer)) => pending.answer(Ok(answer)),
+        Ok(Outcome::Later(later)) => in_flight.push_back(async move { (pending, later.await) }.boxed()),
+        Ok(Outcome::Refused(error)) => {
             let connection = pending.connection.clone();
             pending.answer(Err(error));
             connection.close();
         }
-        Ok(Ok(Err(error))) => pending.answer(Err(error)),
-        Ok(Err(_)) => pending.answer(Err(Error::Unavailable)),
-        Err(_) => pending.answer(Err(Error::internal("a handler panicked"))),
+        Err(error) => pending.answer(Err(error)),
     }
 }
 

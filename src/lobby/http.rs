@@ -1,7 +1,9 @@
 //! Rooms and members over REST: translation only.
 
 use super::{
-    NewRoom, RoomChange, create, delete, join, leave, put_member, remove_member, update,
+    NewRoom, RoomChange, create, delete,
+    membership::{join, leave, put_member, remove_member},
+    update,
     views::{self, Joined, Member, Overview},
 };
 use crate::{
@@ -52,7 +54,9 @@ fn write_position((time, id): Position) -> String {
 
 fn read_position(text: &str) -> Option<Position> {
     let (time, id) = text.split_once(' ')?;
-    Some((DateTime::from_timestamp_micros(time.parse().ok()?)?, RoomId(id.parse().ok()?)))
+    // Postgres has fewer times than chrono.
+    let micros = time.parse().ok().filter(|micros| (0..=253_402_300_799_000_000).contains(micros))?;
+    Some((DateTime::from_timestamp_micros(micros)?, RoomId(id.parse().ok()?)))
 }
 
 async fn on_create(State(app): State<App>, Caller(caller): Caller, Body(fields): Body) -> Result<(StatusCode, Json<Room>)> {

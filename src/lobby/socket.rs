@@ -1,6 +1,9 @@
 //! Rooms over Socket.IO: translation only.
 
-use super::{NewRoom, create, join, leave};
+use super::{
+    NewRoom, create,
+    membership::{join, leave},
+};
 use crate::{
     error::{Error, Result},
     payload::{Fields, Length},

@@ -46,6 +46,11 @@ use uuid::Uuid;
 const BATCH: usize = 512;
 /// Most kibibytes that wait in the queue; a message counts for at least one. Senders wait for room, then give up.
 const QUEUE_SPACE: u32 = 65_536;
+/// How long, in milliseconds, the rows of rooms are waited for when somebody outside this process holds them.
+const LOCK_TIMEOUT_MS: &str = "500";
+/// Postgres' codes of what may go wrong with locks.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+const DEADLOCK_DETECTED: &str = "40P01";
 /// How often a batch is tried again after a deadlock with another process.
 const DEADLOCK_RETRIES: usize = 5;
 /// How long after a failed connection the next one is tried.
@@ -123,6 +128,7 @@ impl Journal {
     /// Starts the journal's task, which ends when the journal is dropped and everything in it is answered.
     pub fn start(database: PgConnectOptions, patience: Duration, realtime: Arc<Realtime>, turns: Arc<Turns>) -> Self {
         let (queue, entries) = unbounded_channel();
+        let database = database.options([("lock_timeout", LOCK_TIMEOUT_MS)]);
         let writer = Writer { database, patience, realtime, turns, backend: None, last_commit: None, entries, waiting: VecDeque::new() };
         tokio::spawn(async move {
             // Without its writer the server could only refuse: better to be started anew, by whoever looks after it.
@@ -224,9 +230,13 @@ impl Writer {
         }
         if turns.is_empty()
             && let Some(first) = self.waiting.front()
-            && let Ok(turn) = self.turns.take(first.draft.room, self.patience).await
         {
-            turns.insert(first.draft.room, turn);
+            // Until the first room's turn comes, or a message for another room does.
+            let room = first.draft.room;
+            tokio::select! {
+                turn = self.turns.take(room, self.patience) => turns.extend(turn.map(|turn| (room, turn))),
+                entry = self.entries.recv() => self.waiting.extend(entry),
+            }
         }
         let (mut batch, mut later) = (Vec::new(), VecDeque::new());
         let (mut ids, mut blocked) = (HashSet::new(), HashSet::new());
@@ -260,7 +270,8 @@ impl Writer {
                     collisions += 1;
                     batch = self.answer_known(batch).await;
                 }
-                Some(error) if has_code(&error, "40P01") && deadlocks < DEADLOCK_RETRIES => deadlocks += 1,
+                Some(error) if has_code(&error, DEADLOCK_DETECTED) && deadlocks < DEADLOCK_RETRIES => deadlocks += 1,
+                Some(error) if has_code(&error, LOCK_NOT_AVAILABLE) => batch = self.by_room(batch).await,
                 Some(error) if is_about_the_rows(&error) => batch = self.isolate(batch, error).await,
                 error => {
                     let reason = error.map_or_else(|| "it took too long".to_owned(), |error| error.to_string());
@@ -430,6 +441,27 @@ impl Writer {
         Err(sqlx::Error::PoolTimedOut)
     }
 
+    /// Writes a batch room by room, since somebody outside holds the row of one of them: the other rooms do not wait for
+    /// it, and its own senders are told to try again.
+    async fn by_room(&mut self, batch: Vec<Entry>) -> Vec<Entry> {
+        let mut rooms: HashMap<RoomId, Vec<Entry>> = HashMap::new();
+        for entry in batch {
+            rooms.entry(entry.draft.room).or_default().push(entry);
+        }
+        let alone = rooms.len() == 1;
+        for (room, entries) in rooms {
+            if alone {
+                tracing::warn!(room.id = %room, messages = entries.len(), "a room's row is locked by somebody else");
+                for entry in entries {
+                    entry.refuse(Error::Unavailable);
+                }
+            } else {
+                Box::pin(self.write(entries)).await;
+            }
+        }
+        Vec::new()
+    }
+
     /// Finds the message that the database refuses, so that its neighbours do not suffer.
     async fn isolate(&mut self, mut batch: Vec<Entry>, error: sqlx::Error) -> Vec<Entry> {
         if batch.len() > 1 {
@@ -466,6 +498,7 @@ impl Writer {
         let mut entries: HashMap<MessageId, Entry> = batch.into_iter().map(|entry| (entry.draft.id, entry)).collect();
         let mut found = found;
         found.sort_by_key(|message| message.seq);
+        let newest = found.iter().map(|message| message.created_at).max();
         for message in found {
             let entry = entries.remove(&message.id);
             if self.last_commit.is_some_and(|last| message.created_at > last) {
@@ -474,8 +507,13 @@ impl Writer {
                 answer_repeat(&message, entry);
             }
         }
+        self.last_commit = self.last_commit.max(newest);
         let mut rest: Vec<Entry> = entries.into_values().filter(|entry| !entry.answer.is_closed()).collect();
         rest.sort_by_key(|entry| ids.iter().position(|id| *id == entry.draft.id.0));
+        if !rest.is_empty() {
+            // A database that answers and yet refuses (read-only, full) is not asked without a pause.
+            sleep(RECONNECT).await;
+        }
         rest
     }
 

@@ -188,13 +188,7 @@ async fn tell_edge(app: &App, edge: &Edge) -> Result<()> {
 
 /// Shows or hides a connection: what `status:update` asks for.
 pub fn update(app: &App, connection: &Connection, user: &UserId, is_online: bool) {
-    if connection.set_visible(is_online) {
-        if is_online {
-            app.presence.come(user);
-        } else {
-            app.presence.go(user, Duration::ZERO);
-        }
-    }
+    connection.set_visible(is_online, || if is_online { app.presence.come(user) } else { app.presence.go(user, Duration::ZERO) });
 }
 
 /// The presence of users, in the order they were asked for.

@@ -281,21 +281,13 @@ pub async fn add_first_members(db: &mut PgConnection, room: RoomId, members: &[S
     Ok(())
 }
 
-/// Holds a room's row until the end of the transaction; `None` when it was deleted.
+/// Holds a room's row until the end of the transaction.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn lock(db: &mut PgConnection, room: RoomId) -> Result<Option<Count>> {
-    Ok(query_as!(
-        Count,
-        "SELECT last_seq, member_count
-         FROM rooms
-         WHERE id = $1 AND deleted_at IS NULL
-         FOR NO KEY UPDATE",
-        room.0
-    )
-    .fetch_optional(db)
-    .await?)
+pub async fn lock(db: &mut PgConnection, room: RoomId) -> Result<()> {
+    query!("SELECT id FROM rooms WHERE id = $1 FOR NO KEY UPDATE", room.0).fetch_optional(db).await?;
+    Ok(())
 }
 
 /// Takes the next number of a room, or none, and counts who comes and goes.
@@ -317,12 +309,13 @@ pub async fn count(db: &mut PgConnection, room: RoomId, numbers: i64, members: i
     .await?)
 }
 
-/// The state of somebody's row in a room: `joined`, `left`, `banned`, or none.
+/// Whether somebody is banned from a room.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn state(db: &mut PgConnection, room: RoomId, user: &UserId) -> Result<Option<String>> {
-    Ok(query_scalar!("SELECT state FROM room_members WHERE room_id = $1 AND user_id = $2", room.0, user.as_str()).fetch_optional(db).await?)
+pub async fn is_banned(db: &mut PgConnection, room: RoomId, user: &UserId) -> Result<bool> {
+    let state = query_scalar!("SELECT state FROM room_members WHERE room_id = $1 AND user_id = $2", room.0, user.as_str()).fetch_optional(db).await?;
+    Ok(state.as_deref() == Some("banned"))
 }
 
 /// Somebody's membership.

@@ -139,7 +139,12 @@ pub async fn search(app: &App, prefix: &str, after: Option<&str>, limit: i64) ->
 /// # Errors
 /// `USER_NOT_FOUND`, naming every one that does not exist.
 pub async fn resolve(app: &App, names: &[String]) -> Result<Vec<UserId>> {
-    let known = store::resolve(&app.db, names).await?;
+    // What cannot be an id is nobody's.
+    let (possible, impossible): (Vec<String>, Vec<String>) = names.iter().cloned().partition(|name| UserId::parse(name).is_some());
+    if !impossible.is_empty() {
+        return Err(Error::UserNotFound(impossible));
+    }
+    let known = store::resolve(&app.db, &possible).await?;
     let mut missing = Vec::new();
     let mut found = Vec::with_capacity(names.len());
     for name in names {

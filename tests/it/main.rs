@@ -4,6 +4,8 @@
 mod support;
 
 mod accounts;
+mod attack_load;
+mod attack_races;
 mod auth;
 mod bad_bodies;
 mod bad_input;

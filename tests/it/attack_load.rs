@@ -1,0 +1,144 @@
+//! Two servers on one database, and rooms that stand still: nobody else waits for them, and the books balance.
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+use sqlx::{Connection, Executor, PgConnection};
+
+use crate::support::{Running, TestApp, TestSocket, TestUser, json::int, token};
+
+/// Another `serve` on the same database, and where it listens.
+fn second_server(app: &TestApp) -> (Running, String) {
+    let environment =
+        [("DATABASE_URL", app.database.url()), ("JWT_SECRET", token::SECRET), ("HOST", "127.0.0.1"), ("PORT", "0"), ("RUST_LOG", "warn")];
+    let server = Running::ires_chat(Path::new(env!("CARGO_TARGET_TMPDIR")), &["serve"], &environment);
+    let said = server.expect_line("ires-chat listens on ");
+    let base = said[0].strip_prefix("ires-chat listens on ").unwrap().to_owned();
+    (server, base)
+}
+
+async fn deadlocks(app: &TestApp) -> i64 {
+    app.number("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_servers_that_write_to_the_same_rooms_never_deadlock() {
+    let app = TestApp::with(&[("RUST_LOG", "warn")]).await;
+    let (_second, other) = second_server(&app);
+    let mut users = Vec::new();
+    for number in 0..8 {
+        users.push(app.user(&format!("u{number}")).await);
+    }
+    let everybody: Vec<&TestUser> = users[1..].iter().collect();
+    let mut rooms = Vec::new();
+    for number in 0..12 {
+        rooms.push(users[0].create_room_with(&format!("room {number}"), &everybody).await);
+    }
+    let mut sockets = Vec::new();
+    for (number, user) in users.iter().enumerate() {
+        sockets.push(if number % 2 == 0 { user.connect().await } else { user.at(&other).connect().await });
+    }
+
+    let begun = Instant::now();
+    let mut sent = Vec::new();
+    for round in 0..400 {
+        for (number, socket) in sockets.iter().enumerate() {
+            // Each goes through the rooms in an order of its own.
+            let room = &rooms[(round * [1, 5, 7, 11][number % 4] + number) % rooms.len()];
+            let id = socket.post("chat:message", &json!({ "roomId": room, "content": format!("{number}-{round}"), "clientMsgId": format!("{round}") }));
+            sent.push((number, id));
+        }
+    }
+    let mut slowest = Duration::ZERO;
+    let mut failed = HashMap::new();
+    for (number, id) in &sent {
+        let waiting = Instant::now();
+        let ack = sockets[*number].ack(*id).await;
+        slowest = slowest.max(waiting.elapsed());
+        if ack["ok"] != true {
+            *failed.entry(ack["error"]["code"].to_string()).or_insert(0) += 1;
+        }
+    }
+    let took = begun.elapsed();
+
+    for room in &rooms {
+        let seqs: Vec<i64> = users[0].history(room).await.iter().map(|message| int(&message["seq"])).collect();
+        assert_eq!(seqs, (1..=i64::try_from(seqs.len()).unwrap()).collect::<Vec<_>>());
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let deadlocks = deadlocks(&app).await;
+    println!("{} messages in {took:?}, {deadlocks} deadlocks, the longest wait {slowest:?}, failed: {failed:?}", sent.len());
+    assert_eq!((deadlocks, failed), (0, HashMap::new()));
+}
+
+/// What one member hears at either server is, put together, every number once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn comings_goings_and_messages_at_two_servers_take_every_number_once() {
+    let app = TestApp::with(&[("RUST_LOG", "warn")]).await;
+    let (_second, other) = second_server(&app);
+    let alice = app.user("alice").await;
+    let room = alice.create_public_room("square").await;
+    let (here, there) = (alice.connect().await, alice.at(&other).connect().await);
+    let mut sockets: Vec<TestSocket> = Vec::new();
+    for number in 0..10 {
+        let user = app.user(&format!("u{number}")).await;
+        sockets.push(if number % 2 == 0 { user.connect().await } else { user.at(&other).connect().await });
+    }
+
+    let mut posted = Vec::new();
+    for round in 0..12 {
+        for (number, socket) in sockets.iter().enumerate() {
+            posted.push((number, socket.post("chat:room:join", &json!(room))));
+            for n in 0..3 {
+                posted.push((number, socket.post("chat:message", &json!({ "roomId": room, "content": format!("{number} {round} {n}") }))));
+            }
+            posted.push((number, socket.post("chat:room:leave", &json!(room))));
+        }
+    }
+    for (number, id) in posted {
+        let ack = sockets[number].ack(id).await;
+        assert_eq!(ack["ok"], true, "{ack}");
+    }
+    here.settle().await;
+    there.settle().await;
+
+    let heard = |socket: &TestSocket| -> Vec<i64> {
+        socket.everything().iter().filter(|event| event["roomId"] == room.as_str()).filter_map(|event| event["seq"].as_i64()).collect()
+    };
+    let (a, b) = (heard(&here), heard(&there));
+    assert!(a.is_sorted() && b.is_sorted(), "each hears in the order of the numbers");
+    let mut all = [a, b].concat();
+    all.sort_unstable();
+    assert_eq!(all, (1..=600).collect::<Vec<_>>());
+    let room = alice.room(&room).await;
+    assert_eq!((&room["lastSeq"], &room["memberCount"]), (&json!(600), &json!(1)));
+}
+
+/// An operator's forgotten transaction, or another server that died in the middle of one.
+#[tokio::test]
+async fn a_room_whose_row_is_held_makes_no_other_room_wait() {
+    let app = TestApp::start().await;
+    let (alice, bob) = (app.user("alice").await, app.user("bob").await);
+    let (held, free) = (alice.create_room("held").await, bob.create_room("free").await);
+    let (a, b) = (alice.connect().await, bob.connect().await);
+    let mut holder: PgConnection = app.sql().await;
+    holder.execute("BEGIN").await.unwrap();
+    sqlx::query("UPDATE rooms SET topic = 'x' WHERE id = $1::uuid").bind(&held).execute(&mut holder).await.unwrap();
+
+    let waiting = a.post("chat:message", &json!({ "roomId": held, "content": "hello?" }));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let begun = Instant::now();
+    let ack = b.emit("chat:message", &json!({ "roomId": free, "content": "hello!" })).await;
+    let took = begun.elapsed();
+    let joined = Instant::now();
+    let join = b.emit("chat:room:create", &json!({ "name": "x" })).await;
+    println!("another room's message: {took:?} {} ; create {:?} {}", ack["ok"], joined.elapsed(), join["ok"]);
+    holder.close().await.unwrap();
+    println!("the held room's: {}", a.ack(waiting).await);
+
+    assert!(took < Duration::from_secs(1) && ack["ok"] == true, "{took:?} {ack}");
+}

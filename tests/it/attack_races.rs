@@ -1,0 +1,269 @@
+//! What is cut off in the middle leaves nothing behind: a socket that goes while it is let in, a request whose
+//! caller goes while it is committed, a right that is lost while its holder waits.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+use crate::support::{TestApp, TestUser, eventually, json::text};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Holds a table, or whatever else the statement holds, until the end of the connection.
+async fn holding(app: &TestApp, statement: &'static str) -> PgConnection {
+    let mut holder = app.sql().await;
+    holder.execute("BEGIN").await.unwrap();
+    holder.execute(statement).await.unwrap();
+    holder
+}
+
+async fn let_go(mut holder: PgConnection) {
+    holder.execute("COMMIT").await.unwrap();
+    holder.close().await.unwrap();
+}
+
+/// Waits until so many statements of the server wait for a lock.
+async fn someone_waits(app: &TestApp, count: i64) {
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    eventually("a statement that waits for a lock", async || app.number(waiting).await >= count).await;
+}
+
+/// Makes the commit of what changes this table take its time.
+async fn slow_commits_of(app: &TestApp, table: &str, seconds: f32) {
+    app.execute(&format!(
+        "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT OR UPDATE ON {table}
+             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION dawdle();"
+    ))
+    .await;
+}
+
+async fn commits_run(app: &TestApp) {
+    let committing = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    eventually("a commit under way", async || app.number(committing).await > 0).await;
+}
+
+async fn commits_are_over(app: &TestApp) {
+    let committing = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    eventually("the end of the commit", async || app.number(committing).await == 0).await;
+}
+
+async fn is_online(app: &TestApp, asker: &TestUser, id: &str) -> bool {
+    let _ = app;
+    asker.get(&format!("/users/{id}/presence")).await.expect(200)["isOnline"] == true
+}
+
+#[tokio::test]
+async fn who_goes_while_being_let_in_does_not_stay_online() {
+    let app = TestApp::start().await;
+    let (alice, ghost) = (app.user("alice").await, app.user("ghost").await);
+    let tables = holding(&app, "LOCK TABLE room_members IN ACCESS EXCLUSIVE MODE").await;
+    let socket = ghost.dial().open().await.unwrap();
+    someone_waits(&app, 1).await;
+
+    drop(socket);
+    eventually("the end of the connection", async || app.logs().contains("a user disconnected")).await;
+    let_go(tables).await;
+
+    eventually("the ghost's going", async || !is_online(&app, &alice, "ghost").await).await;
+    let back = ghost.connect().await;
+    eventually("the ghost's coming", async || is_online(&app, &alice, "ghost").await).await;
+    drop(back);
+    eventually("the ghost's going", async || !is_online(&app, &alice, "ghost").await).await;
+}
+
+#[tokio::test]
+async fn who_logged_in_while_the_handshakes_token_waited_for_the_database_stays_who_they_are() {
+    let app = TestApp::with(&[("CHAT_DATABASE_TIMEOUT", "1s")]).await;
+    let (alice, bob) = (app.user("alice").await, app.user("bob").await);
+    let tables = holding(&app, "LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE").await;
+    let socket = alice.dial().open().await.unwrap();
+    socket.expect_where("system:error", |error| error["code"] == "UNAVAILABLE").await;
+    let_go(tables).await;
+
+    let login = socket.emit("auth:login", &json!({ "token": bob.token })).await;
+
+    let user = socket.expect_notification("session.ready").await["data"]["user"]["id"].clone();
+    assert_eq!((&login["ok"], &user), (&json!(true), &json!("bob")), "{login}");
+    let again = socket.hears_within(3 * SECOND, "system:notification", |one| one["type"] == "session.ready").await;
+    assert_eq!(again, None, "a socket is let in once");
+}
+
+#[tokio::test]
+async fn a_removal_whose_caller_hung_up_silences_the_removed_all_the_same() {
+    let app = TestApp::start().await;
+    let (alice, bob) = (app.user("alice").await, app.user("bob").await);
+    let room = alice.create_room_with("den", &[&bob]).await;
+    let socket = bob.connect().await;
+    slow_commits_of(&app, "room_members", 0.5).await;
+
+    let request = alice.request(reqwest::Method::DELETE, &format!("/rooms/{room}/members/bob"));
+    let removal = tokio::spawn(request.send());
+    commits_run(&app).await;
+    removal.abort();
+    commits_are_over(&app).await;
+
+    let left = "SELECT count(*) FROM room_members WHERE user_id = 'bob' AND state = 'left'";
+    eventually("the removal", async || app.number(left).await == 1).await;
+    app.execute("DROP TRIGGER dawdle ON room_members").await;
+    eventually("the removal is told", async || !socket.seen("chat:room:left").is_empty()).await;
+    alice.say(&room, "bob is gone, is he not?").await;
+    socket.expect_silence("chat:message").await;
+}
+
+#[tokio::test]
+async fn a_revocation_whose_caller_hung_up_closes_the_sessions_sockets_all_the_same() {
+    let app = TestApp::start().await;
+    let alice = app.user("alice").await;
+    let socket = alice.connect().await;
+    slow_commits_of(&app, "sessions", 0.5).await;
+
+    let logout = tokio::spawn(alice.request(reqwest::Method::POST, "/auth/logout").send());
+    commits_run(&app).await;
+    logout.abort();
+    commits_are_over(&app).await;
+
+    assert_eq!(app.number("SELECT count(*) FROM sessions WHERE revoked_at IS NOT NULL").await, 1);
+    eventually("the end of the socket", async || !socket.is_live()).await;
+}
+
+#[tokio::test]
+async fn a_join_that_was_committed_too_late_to_be_answered_is_complete_when_tried_again() {
+    let app = TestApp::with(&[("CHAT_DATABASE_TIMEOUT", "1s")]).await;
+    let (alice, bob) = (app.user("alice").await, app.user("bob").await);
+    let room = alice.create_public_room("square").await;
+    let (watcher, socket) = (alice.connect().await, bob.connect().await);
+    slow_commits_of(&app, "room_members", 0.9).await;
+    let rows = holding(&app, "SELECT FROM rooms FOR UPDATE").await;
+    let id = socket.post("chat:room:join", &json!(room));
+    someone_waits(&app, 1).await;
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let_go(rows).await;
+    let first: Value = socket.ack(id).await;
+    assert_eq!(first["error"]["code"], "UNAVAILABLE", "{first}");
+    let joined = "SELECT count(*) FROM room_members WHERE user_id = 'bob' AND state = 'joined' AND room_id::text <> '' AND joined_at IS NOT NULL AND changed_seq > 0";
+    eventually("the membership", async || app.number(joined).await == 1).await;
+    app.execute("DROP TRIGGER dawdle ON room_members").await;
+
+    socket.emit_ok("chat:room:join", &json!(room)).await;
+
+    alice.say(&room, "welcome").await;
+    socket.expect_where("chat:message", |message| message["content"] == "welcome").await;
+    watcher.expect_where("chat:room:joined", |joined| joined["userId"] == "bob").await;
+}
+
+#[tokio::test]
+async fn a_room_that_was_committed_too_late_to_be_answered_is_heard_by_all_when_tried_again() {
+    let app = TestApp::with(&[("CHAT_DATABASE_TIMEOUT", "1s")]).await;
+    let (alice, bob) = (app.user("alice").await, app.user("bob").await);
+    let (maker, other) = (alice.connect().await, bob.connect().await);
+    slow_commits_of(&app, "room_members", 0.45).await;
+    let table = holding(&app, "LOCK TABLE room_members IN EXCLUSIVE MODE").await;
+    let room = json!({ "name": "den", "participants": ["bob"], "clientRoomId": "1" });
+    let id = maker.post("chat:room:create", &room);
+    someone_waits(&app, 1).await;
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let_go(table).await;
+    let first: Value = maker.ack(id).await;
+    assert_eq!(first["error"]["code"], "UNAVAILABLE", "{first}");
+    eventually("the room", async || app.number("SELECT count(*) FROM rooms WHERE name = 'den'").await == 1).await;
+    app.execute("DROP TRIGGER dawdle ON room_members").await;
+
+    let made = maker.emit_ok("chat:room:create", &room).await;
+
+    alice.say(text(&made["id"]), "welcome").await;
+    maker.expect_where("chat:message", |message| message["content"] == "welcome").await;
+    other.expect_where("chat:message", |message| message["content"] == "welcome").await;
+}
+
+#[tokio::test]
+async fn who_is_removed_while_waiting_to_invite_invites_nobody() {
+    let app = TestApp::start().await;
+    let (alice, eve, _twin) = (app.user("alice").await, app.user("eve").await, app.user("twin").await);
+    let room = alice.create_room_with("den", &[&eve]).await;
+    let rows = holding(&app, "SELECT FROM rooms FOR UPDATE").await;
+    let path = format!("/rooms/{room}/members/eve");
+    let removal = tokio::spawn({
+        let alice = alice.clone();
+        async move { alice.delete(&path).await }
+    });
+    someone_waits(&app, 1).await;
+    let path = format!("/rooms/{room}/members/twin");
+    let invitation = tokio::spawn(async move { eve.put(&path, &json!({})).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let_go(rows).await;
+
+    removal.await.unwrap().expect(204);
+    let invitation = invitation.await.unwrap();
+
+    assert_eq!(invitation.refused(404), "ROOM_NOT_FOUND");
+    assert_eq!(alice.room(&room).await["memberCount"], 1);
+}
+
+#[tokio::test]
+async fn what_no_database_can_hold_is_refused_and_not_our_fault() {
+    let app = TestApp::start().await;
+    let alice = app.user("alice").await;
+    let room = alice.create_room("den").await;
+    let encode = |cursor: String| {
+        use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+        BASE64_URL_SAFE_NO_PAD.encode(cursor)
+    };
+    let early = encode(format!("rooms:-8000000000000000000 {room}"));
+    let late = encode(format!("rooms:8200000000000000000 {room}"));
+    let mut codes = Vec::new();
+    for path in [
+        format!("/rooms?cursor={early}"),
+        format!("/rooms?cursor={late}"),
+        format!("/rooms?scope=public&cursor={early}"),
+        format!("/rooms/{room}/messages?at=-200000-01-01T00:00:00Z"),
+        format!("/rooms/{room}/messages?at=%2B262000-01-01T00:00:00Z"),
+        format!("/rooms/{room}/messages?before=9223372036854775807"),
+        format!("/rooms/{room}/messages?around=9223372036854775807"),
+        format!("/rooms/{room}/messages?after=9223372036854775807"),
+        "/users/a%00b".to_owned(),
+        "/users/%FF".to_owned(),
+        "/users?q=%00".to_owned(),
+        "/users?q%00=1".to_owned(),
+    ] {
+        let reply = alice.get(&path).await;
+        if reply.status >= 500 {
+            codes.push((path, reply.status));
+        }
+    }
+    for user in ["%00", "a%00b", "%FF", &"x".repeat(5_000)] {
+        for (method, path) in [
+            (reqwest::Method::PUT, format!("/rooms/{room}/members/{user}")),
+            (reqwest::Method::DELETE, format!("/rooms/{room}/members/{user}")),
+            (reqwest::Method::GET, format!("/rooms/{user}")),
+            (reqwest::Method::GET, format!("/users/{user}/presence")),
+            (reqwest::Method::GET, format!("/presence?userIds={user}")),
+        ] {
+            let reply = alice.send_body(method, &path, "").await;
+            if reply.status >= 500 {
+                codes.push((path.chars().take(80).collect(), reply.status));
+            }
+        }
+    }
+    assert_eq!(codes, []);
+}
+
+#[tokio::test]
+async fn a_database_that_only_reads_makes_no_storm_of_connections() {
+    let app = TestApp::with(&[("CHAT_DATABASE_TIMEOUT", "2s")]).await;
+    let alice = app.user("alice").await;
+    let room = alice.create_room("den").await;
+    let socket = alice.connect().await;
+    socket.say(&room, "before").await;
+    let name = sqlx::query_scalar::<_, String>("SELECT current_database()::text").fetch_one(&mut app.sql().await).await.unwrap();
+    app.execute(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
+    let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    sqlx::query(AssertSqlSafe(terminate)).fetch_all(&mut app.sql().await).await.unwrap();
+
+    let ack = socket.emit("chat:message", &json!({ "roomId": room, "content": "now" })).await;
+
+    assert_eq!(ack["error"]["code"], "UNAVAILABLE", "{ack}");
+    let tries = app.logs().matches("the journal lost the database").count();
+    assert!(tries < 30, "{tries} connections within two seconds for one message");
+}
