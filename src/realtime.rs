@@ -279,6 +279,10 @@ impl Realtime {
     }
 
     fn tell_rooms(&self, rooms: &[RoomId], seq: Option<i64>, event: &'static str, payload: &impl Serialize, except: Option<&UserId>) {
+        // Socketioxide takes no room at all for every room there is.
+        if rooms.is_empty() {
+            return;
+        }
         let Some(payload) = encoded(payload) else { return };
         let Some(io) = self.io.get() else { return };
         // Held until all is sent: a gate opens either before or after, never in between.

@@ -40,7 +40,9 @@ impl Log {
 /// The line that gives the reason: the last error, else the last line.
 pub(super) fn reason_in(output: &str) -> String {
     let lines = || output.lines().rev().map(str::trim).filter(|line| !line.is_empty());
-    let is_error = |line: &&str| ["FATAL: ", "PANIC: ", "error: "].iter().any(|word| line.contains(word));
+    // The last words of a crashed server's processes may come after the new server's reason.
+    let is_old = |line: &str| line.contains("unexpected postmaster exit");
+    let is_error = |line: &&str| ["FATAL: ", "PANIC: ", "error: "].iter().any(|word| line.contains(word)) && !is_old(line);
     lines().find(is_error).or_else(|| lines().next()).unwrap_or_default().to_owned()
 }
 
@@ -57,6 +59,10 @@ mod tests {
     fn the_reason_is_picked_out_of_the_output() {
         assert_eq!(reason_in("starting\nFATAL:  no space\nHINT:  buy a disk\n"), "FATAL:  no space");
         assert_eq!(reason_in("pg_ctl: one\npg_ctl: two\n\n"), "pg_ctl: two");
+        assert_eq!(
+            reason_in("FATAL:  is still in use\nFATAL:  terminating connection due to unexpected postmaster exit\n"),
+            "FATAL:  is still in use"
+        );
         assert_eq!(reason_in(""), "");
     }
 }

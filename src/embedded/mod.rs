@@ -21,7 +21,8 @@ use std::{
     fs::{File, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
-    process,
+    process, thread,
+    time::{Duration, Instant},
 };
 
 pub use self::error::Error;
@@ -30,6 +31,9 @@ use self::{
     quoting::{shell_quoted, url_encoded},
     server::Server,
 };
+
+/// How long a lock may outlive its owner.
+const LOCK_LINGERS: Duration = Duration::from_millis(500);
 
 /// The role and the database of the chat.
 const NAME: &str = "ires_chat";
@@ -175,7 +179,14 @@ fn take_lock(home: &Path) -> Result<File, Error> {
     let path = home.join("lock");
     let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
     let mut lock = open.map_err(Error::io("open", &path))?;
-    match lock.try_lock() {
+    let begin = Instant::now();
+    let mut locked = lock.try_lock();
+    // Between its fork and its exec a child of another thread holds a copy of a lock that was just given back.
+    while matches!(locked, Err(TryLockError::WouldBlock)) && begin.elapsed() < LOCK_LINGERS {
+        thread::sleep(Duration::from_millis(20));
+        locked = lock.try_lock();
+    }
+    match locked {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let pid = io::read_to_string(&lock).ok().and_then(|pid| pid.trim().parse().ok());

@@ -102,7 +102,11 @@ async fn a_wrong_password_and_an_unknown_user_take_the_same_time() {
     let app = TestApp::start().await;
     app.register("alice").await;
 
-    let (wrong, unknown) = (fastest(&app, "alice").await, fastest(&app, "nobody").await);
+    let (mut wrong, mut unknown) = (Duration::MAX, Duration::MAX);
+    for _ in 0..4 {
+        wrong = wrong.min(fastest(&app, "alice").await);
+        unknown = unknown.min(fastest(&app, "nobody").await);
+    }
 
     let ratio = unknown.as_secs_f64() / wrong.as_secs_f64();
     assert!((0.4..2.5).contains(&ratio), "unknown user {unknown:?}, wrong password {wrong:?}");

@@ -49,7 +49,8 @@ async fn two_servers_that_write_to_the_same_rooms_never_deadlock() {
         for (number, socket) in sockets.iter().enumerate() {
             // Each goes through the rooms in an order of its own.
             let room = &rooms[(round * [1, 5, 7, 11][number % 4] + number) % rooms.len()];
-            let id = socket.post("chat:message", &json!({ "roomId": room, "content": format!("{number}-{round}"), "clientMsgId": format!("{round}") }));
+            let id =
+                socket.post("chat:message", &json!({ "roomId": room, "content": format!("{number}-{round}"), "clientMsgId": format!("{round}") }));
             sent.push((number, id));
         }
     }
