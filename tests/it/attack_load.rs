@@ -3,13 +3,14 @@
 use std::{
     collections::HashMap,
     path::Path,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
 
-use crate::support::{Running, TestApp, TestSocket, TestUser, json::int, token};
+use crate::support::{Load, Running, TestApp, TestSocket, TestUser, cluster, json::int, token};
 
 /// Another `serve` on the same database, and where it listens.
 fn second_server(app: &TestApp) -> (Running, String) {
@@ -167,4 +168,70 @@ async fn many_who_join_their_rooms_again_at_once_are_all_answered() {
         failed += usize::from(people[number].0.ack(id).await["ok"] != true);
     }
     assert_eq!(failed, 0, "of 192");
+}
+
+/// Promises P1 to P4 with several rooms at two servers, whichever of the three programs is killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_9_of_servers_and_postgres_in_turn_loses_nothing_acked_in_any_room() {
+    let postgres = cluster::exclusive();
+    let mut app = TestApp::on_cluster(&postgres, &[("RUST_LOG", "warn")]).await;
+    let (mut second, other) = second_server(&app);
+    let bases = [Arc::new(Mutex::new(app.base().to_owned())), Arc::new(Mutex::new(other))];
+    let mut loads = Vec::new();
+    for number in 0..3 {
+        let people = [app.user(&format!("a{number}")).await, app.user(&format!("b{number}")).await];
+        let room = people[0].create_room_with("load", &[&people[1]]).await;
+        let [a, b] = people;
+        loads.push((a.clone(), room.clone(), [Load::begin(vec![a], &room, &bases[0]), Load::begin(vec![b], &room, &bases[1])]));
+    }
+
+    for round in 0..4 {
+        for (_, _, both) in &loads {
+            for load in both {
+                load.acked(load.acked_so_far() + 20).await;
+            }
+        }
+        match round {
+            0 | 3 => {
+                postgres.kill();
+                postgres.start_again();
+            }
+            1 => {
+                app.kill_9();
+                app.start_again();
+                app.base().clone_into(&mut bases[0].lock().unwrap());
+            }
+            _ => {
+                drop(second);
+                let (started, base) = second_server(&app);
+                second = started;
+                base.clone_into(&mut bases[1].lock().unwrap());
+            }
+        }
+    }
+
+    for (user, room, [here, there]) in loads {
+        here.acked(here.acked_so_far() + 10).await;
+        there.acked(there.acked_so_far() + 10).await;
+        let (here, there) = (here.finish().await, there.finish().await);
+        let history = user.at(app.base()).history(&room).await;
+        here.compare(&history);
+        there.compare(&history);
+        let seqs: Vec<i64> = history.iter().map(|message| int(&message["seq"])).collect();
+        assert!(seqs.is_sorted_by(|a, b| a + 1 == *b), "a hole: {seqs:?}");
+    }
+}
+
+/// A body full of packets for a namespace that is not served.
+#[tokio::test]
+async fn a_flood_of_packets_is_no_flood_of_log_lines() {
+    let app = TestApp::start().await;
+    let alice = app.user("alice").await;
+    let socket = app.dial().polling().open_transport().await.unwrap();
+
+    socket.post_status(&app.http, "40\u{1e}".repeat(20_000) + "40").await;
+
+    alice.connect().await.say("general", "still here").await;
+    let lines = app.logs().lines().count();
+    assert!(lines < 200, "{lines} lines");
 }
