@@ -32,5 +32,5 @@ fn is_discreet(metadata: &Metadata<'_>) -> bool {
     const SILENT: [&str; 2] = ["socketioxide", "engineioxide"];
     const TALKATIVE: [&str; 5] = ["tungstenite", "tokio_tungstenite", "sqlx", "hyper", "rustls"];
     let comes_from = |names: &[&str]| names.iter().any(|name| metadata.target().starts_with(name));
-    !comes_from(&SILENT) && (*metadata.level() <= Level::INFO || !comes_from(&TALKATIVE))
+    !comes_from(&SILENT) && (*metadata.level() <= Level::WARN || !comes_from(&TALKATIVE))
 }
