@@ -94,6 +94,9 @@ pub enum Error {
         /// When to try again, in milliseconds.
         retry_after_ms: u64,
     },
+    /// A client that reads more slowly than it is written to.
+    #[error("You read too slowly and missed something: connect anew.")]
+    SlowConsumer,
     /// The database, or the server's patience, is not there at the moment. Nothing is known to be lost: try again.
     #[error("The service is not available at the moment: try again.")]
     Unavailable,
@@ -200,6 +203,7 @@ impl Error {
             Self::Conflict(_) => ("CONFLICT", StatusCode::CONFLICT),
             Self::IdempotencyMismatch => ("IDEMPOTENCY_MISMATCH", StatusCode::CONFLICT),
             Self::RateLimited { .. } => ("RATE_LIMITED", StatusCode::TOO_MANY_REQUESTS),
+            Self::SlowConsumer => ("SLOW_CONSUMER", StatusCode::SERVICE_UNAVAILABLE),
             Self::Unavailable => ("UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
             Self::NotFound => ("NOT_FOUND", StatusCode::NOT_FOUND),
             Self::MethodNotAllowed => ("METHOD_NOT_ALLOWED", StatusCode::METHOD_NOT_ALLOWED),
@@ -214,7 +218,7 @@ impl Error {
             tracing::error!(trace.id = trace_id, error = %Causes(cause.as_ref()), "a request failed");
         }
         let (retryable, retry_after_ms) = match &self {
-            Self::Unavailable => (true, Some(1_000)),
+            Self::Unavailable | Self::SlowConsumer => (true, Some(1_000)),
             Self::RateLimited { retry_after_ms } => (true, Some(*retry_after_ms)),
             _ => (false, None),
         };

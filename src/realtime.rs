@@ -16,9 +16,9 @@ use crate::{
 };
 use chrono::Utc;
 use futures_util::FutureExt;
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::Error as _};
 use serde_json::{json, value::RawValue};
-use socketioxide::{SocketIo, extract::SocketRef};
+use socketioxide::{BroadcastError, SendError, SocketError, SocketIo, extract::SocketRef};
 use std::{
     collections::{HashMap, HashSet},
     sync::{
@@ -46,7 +46,17 @@ pub struct Connection {
     socket: SocketRef,
     nest_exceptions: bool,
     closed: AtomicBool,
+    is_slow: AtomicBool,
     identity: RwLock<Identity>,
+}
+
+/// What cannot be encoded.
+struct Unsendable;
+
+impl Serialize for Unsendable {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(S::Error::custom("this is never sent"))
+    }
 }
 
 /// What a connection knows about who it is.
@@ -78,6 +88,7 @@ impl Connection {
             socket,
             nest_exceptions,
             closed: AtomicBool::new(false),
+            is_slow: AtomicBool::new(false),
             identity: RwLock::default(),
         }
     }
@@ -166,8 +177,26 @@ impl Connection {
     /// Sends one event to it alone.
     pub fn emit(&self, event: &str, payload: &(impl Serialize + ?Sized)) {
         if let Err(error) = self.socket.emit(event, payload) {
-            tracing::debug!(connection.id = %self.id, event, %error, "an event could not be sent");
+            self.not_sent(&error);
         }
+    }
+
+    /// Something could not be sent to it. If its buffer is full it reads too slowly and has missed something: better it
+    /// is closed and comes again than that it goes on with a hole. It hears nothing more, and is told as soon as
+    /// there is room.
+    pub fn not_sent(&self, error: &SendError) {
+        let full = matches!(error, SendError::Socket(SocketError::InternalChannelFull));
+        if full && !self.is_slow.swap(true, Ordering::AcqRel) {
+            self.closed.store(true, Ordering::Release);
+            self.socket.leave_all();
+            tracing::warn!(connection.id = %self.id, "a client reads too slowly and is closed");
+        }
+    }
+
+    /// Whether its buffer is full. What cannot be encoded is not sent, but room for it is looked for first.
+    fn is_full(&self) -> Option<SendError> {
+        let error = self.socket.emit("", &Unsendable).err()?;
+        matches!(error, SendError::Socket(SocketError::InternalChannelFull)).then_some(error)
     }
 
     /// Sends `system:error`, and its twin for clients of `NestJS`.
@@ -200,9 +229,16 @@ impl Connection {
         self.close();
     }
 
-    /// Ends it: from now on it can do nothing more, even if the engine cannot close it yet.
+    /// Ends it: from now on it can do nothing more, even if the engine cannot close it yet. Whoever looks after
+    /// connections tries again until it can.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        if self.is_slow.load(Ordering::Acquire) {
+            if self.is_full().is_some() {
+                return;
+            }
+            self.emit_error(&Error::SlowConsumer.into_body(trace_id()));
+        }
         if let Err(error) = self.socket.clone().disconnect() {
             tracing::debug!(connection.id = %self.id, %error, "a connection could not be closed yet");
         }
@@ -300,8 +336,24 @@ impl Realtime {
                 audience = audience.except(user_name(user));
             }
             // The local adapter never waits.
-            if let Some(Err(error)) = audience.emit(event, &payload).now_or_never() {
-                tracing::warn!(event, %error, "some connections could not be told");
+            match audience.emit(event, &payload).now_or_never() {
+                Some(Err(BroadcastError::Socket(errors))) if errors.iter().any(|error| matches!(error, SocketError::InternalChannelFull)) => {
+                    self.close_slow(rooms);
+                }
+                // Those who are just leaving, most often.
+                Some(Err(error)) => tracing::debug!(event, %error, "some connections could not be told"),
+                Some(Ok(())) | None => {}
+            }
+        }
+    }
+
+    /// A broadcast does not say whom it could not reach: finds those whose buffers are full.
+    fn close_slow(&self, rooms: &[RoomId]) {
+        for connection in self.connections() {
+            if rooms.iter().any(|room| connection.hears(*room))
+                && let Some(error) = connection.is_full()
+            {
+                connection.not_sent(&error);
             }
         }
     }

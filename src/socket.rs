@@ -378,7 +378,7 @@ impl Pending {
             }
         };
         if let Err(error) = sent {
-            tracing::debug!(connection.id = %connection.id, %error, "an acknowledgement could not be sent");
+            connection.not_sent(&error);
         }
         if close {
             connection.close();

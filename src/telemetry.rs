@@ -25,12 +25,12 @@ pub fn init(settings: &LogSettings) -> Result<(), String> {
     tracing_subscriber::registry().with(lines.with_filter(filter_fn(is_discreet)).with_filter(filter)).try_init().map_err(|error| error.to_string())
 }
 
-/// socketioxide and engineioxide print whole packets, the token in CONNECT among them, from debug on, and one line of
-/// error for each packet of a flood: they stay out altogether, for we log what matters of them ourselves. sqlx and
+/// socketioxide and engineioxide print whole packets, the token in CONNECT among them, from debug on, and a line at
+/// ERROR for each of 300,000 packets that one request may hold: we log what matters of sockets ourselves. sqlx, hyper and
 /// rustls print what they exchange: their details stay out whatever the filter says.
 fn is_discreet(metadata: &Metadata<'_>) -> bool {
-    const SILENCED: [&str; 2] = ["socketioxide", "engineioxide"];
+    const SILENT: [&str; 2] = ["socketioxide", "engineioxide"];
     const TALKATIVE: [&str; 5] = ["tungstenite", "tokio_tungstenite", "sqlx", "hyper", "rustls"];
-    let is_one_of = |names: &[&str]| names.iter().any(|name| metadata.target().starts_with(name));
-    !is_one_of(&SILENCED) && (*metadata.level() <= Level::INFO || !is_one_of(&TALKATIVE))
+    let comes_from = |names: &[&str]| names.iter().any(|name| metadata.target().starts_with(name));
+    !comes_from(&SILENT) && (*metadata.level() <= Level::WARN || !comes_from(&TALKATIVE))
 }

@@ -130,7 +130,7 @@ pub async fn create(app: &App, maker: &AuthUser, new: NewRoom) -> Result<(Room, 
         if new.kind != RoomType::Direct && (found.room.kind != new.kind || found.room.name != new.name) {
             return Err(Error::IdempotencyMismatch);
         }
-        return Ok((views::with_last_message(app, found.room).await?, false));
+        return Ok((views::with_last_message(&app.db, found.room).await?, false));
     }
     let ids: Vec<String> = members.iter().map(|id| id.as_str().to_owned()).collect();
     rows::add_first_members(&mut tx, id, &ids, (new.kind != RoomType::Direct).then_some(maker.id())).await?;
@@ -204,7 +204,7 @@ pub async fn update(app: &App, caller: &AuthUser, room: &RoomRef, new: RoomChang
     let count = rows::count(&mut change.tx, id, 1, 0).await?;
     rows::update(&mut change.tx, id, new.name.as_deref(), new.topic.as_deref(), new.archived).await?;
     let room = rows::find(&mut *change.tx, caller.id(), &RoomRef::Id(id)).await?.ok_or(Error::RoomNotFound)?.room;
-    let room = views::with_last_message(app, room).await?;
+    let room = views::with_last_message(&mut *change.tx, room).await?;
     let turn = change.commit().await?;
     let told = json!({ "roomId": id, "seq": count.last_seq, "room": room, "by": caller.id() });
     app.realtime.tell_room(id, Some(count.last_seq), "chat:room:updated", &told);
@@ -262,7 +262,7 @@ pub async fn tell_sizes(app: &App) -> Result<()> {
         return Ok(());
     }
     for room in rows::with_ids(&app.db, &rooms).await? {
-        let room = views::with_last_message(app, room).await?;
+        let room = views::with_last_message(&app.db, room).await?;
         app.realtime.tell_room(room.id, None, "chat:room:updated", &json!({ "roomId": room.id, "room": room }));
     }
     Ok(())

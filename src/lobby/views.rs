@@ -11,6 +11,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
+use sqlx::PgExecutor;
 use std::collections::HashMap;
 
 /// Messages in the snapshot on entering a room.
@@ -114,7 +115,7 @@ pub async fn overview(app: &App, user: &UserId, room: &RoomRef) -> Result<Overvi
 }
 
 async fn overviews(app: &App, user: &UserId, mut seats: Vec<Seat>) -> Result<Vec<Overview>> {
-    add_last_messages(app, seats.iter_mut().map(|seat| &mut seat.room)).await?;
+    add_last_messages(&app.db, seats.iter_mut().map(|seat| &mut seat.room)).await?;
     let markers: Vec<_> = seats.iter().filter_map(|seat| Some((seat.room.id, seat.membership.as_ref()?.read_seq))).collect();
     let unread = if markers.is_empty() { Vec::new() } else { store::unread(&app.db, user, &markers).await? };
     let mut unread: HashMap<RoomId, store::Unread> = unread.into_iter().map(|unread| (unread.room, unread)).collect();
@@ -175,15 +176,15 @@ pub async fn members(app: &App, room: RoomId, after: &str, limit: i64) -> Result
 ///
 /// # Errors
 /// `UNAVAILABLE` without the database.
-pub async fn with_last_message(app: &App, mut room: Room) -> Result<Room> {
-    add_last_messages(app, std::iter::once(&mut room)).await?;
+pub async fn with_last_message(db: impl PgExecutor<'_>, mut room: Room) -> Result<Room> {
+    add_last_messages(db, std::iter::once(&mut room)).await?;
     Ok(room)
 }
 
-async fn add_last_messages<'a>(app: &App, rooms: impl Iterator<Item = &'a mut Room>) -> Result<()> {
+async fn add_last_messages<'a>(db: impl PgExecutor<'_>, rooms: impl Iterator<Item = &'a mut Room>) -> Result<()> {
     let mut rooms: Vec<&mut Room> = rooms.collect();
     let places: Vec<(RoomId, i64)> = rooms.iter().filter_map(|room| Some((room.id, room.last_message_seq?))).collect();
-    let mut found: HashMap<_, _> = messages::last_of(app, &places).await?.into_iter().collect();
+    let mut found: HashMap<_, _> = messages::last_of(db, &places).await?.into_iter().collect();
     for room in &mut rooms {
         room.last_message = found.remove(&room.id);
     }

@@ -23,6 +23,7 @@ use journal::{Draft, Receipt};
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 use sha2::{Digest, Sha256};
+use sqlx::PgExecutor;
 use std::{fmt, sync::Arc};
 use uuid::Uuid;
 
@@ -336,11 +337,11 @@ pub async fn get(app: &App, asker: &UserId, id: Uuid) -> Result<Message> {
 ///
 /// # Errors
 /// `UNAVAILABLE` without the database.
-pub async fn last_of(app: &App, places: &[(RoomId, i64)]) -> Result<Vec<(RoomId, Box<RawValue>)>> {
+pub async fn last_of(db: impl PgExecutor<'_>, places: &[(RoomId, i64)]) -> Result<Vec<(RoomId, Box<RawValue>)>> {
     if places.is_empty() {
         return Ok(Vec::new());
     }
-    let messages = store::at(&app.db, places).await?;
+    let messages = store::at(db, places).await?;
     messages.iter().map(|message| Ok((message.room_id, serde_json::value::to_raw_value(message).map_err(Error::internal)?))).collect()
 }
 

@@ -9,6 +9,7 @@ use std::{
 
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
+use tokio::task::JoinSet;
 
 use crate::support::{Load, Running, TestApp, TestSocket, TestUser, cluster, json::int, token};
 
@@ -234,4 +235,36 @@ async fn a_flood_of_packets_is_no_flood_of_log_lines() {
     alice.connect().await.say("general", "still here").await;
     let lines = app.logs().lines().count();
     assert!(lines < 200, "{lines} lines");
+}
+
+/// A turn that others queue for is not lost to whoever asks first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_room_of_steady_comings_and_goings_lets_its_members_speak() {
+    let app = TestApp::with(&[("RUST_LOG", "warn")]).await;
+    let alice = app.user("alice").await;
+    let (busy, other) = (alice.create_public_room("busy").await, alice.create_public_room("other").await);
+    let mut crowd = JoinSet::new();
+    for number in 0..30 {
+        let user = app.user(&format!("u{number}")).await;
+        let (socket, busy, other) = (user.connect().await, busy.clone(), other.clone());
+        crowd.spawn(async move {
+            if number < 5 {
+                socket.emit_ok("chat:room:join", &json!(other)).await;
+            }
+            loop {
+                if number < 5 {
+                    socket.emit("chat:message", &json!({ "roomId": other, "content": "x" })).await;
+                } else {
+                    socket.emit("chat:room:join", &json!(busy)).await;
+                    socket.emit("chat:room:leave", &json!(busy)).await;
+                }
+            }
+        });
+    }
+    let socket = alice.connect().await;
+    socket.expect_where("chat:room:left", |left| left["roomId"] == busy.as_str()).await;
+
+    for _ in 0..5 {
+        socket.say(&busy, "may I?").await;
+    }
 }

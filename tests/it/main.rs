@@ -35,5 +35,6 @@ mod rest;
 mod rooms;
 mod seed_flow;
 mod sessions;
+mod slow;
 mod text;
 mod typing;

@@ -57,7 +57,7 @@ pub fn post(http: Client, url: String, mut outgoing: mpsc::UnboundedReceiver<Out
             let body = match sent {
                 Outgoing::Text(text) => text,
                 Outgoing::Close => "1".to_owned(),
-                Outgoing::Binary(_) | Outgoing::Fragments(..) => panic!("this is for websockets"),
+                Outgoing::Binary(_) | Outgoing::Fragments(..) | Outgoing::Read(_) => panic!("this is for websockets"),
             };
             _ = http.post(&url).header("content-type", "text/plain;charset=UTF-8").body(body).send().await;
         }

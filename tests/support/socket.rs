@@ -93,6 +93,11 @@ impl TestSocket {
         _ = self.outgoing.send(Outgoing::Fragments(begin.to_owned(), count));
     }
 
+    /// Leaves what the server sends unread, or reads it again.
+    pub fn read(&self, reads: bool) {
+        _ = self.outgoing.send(Outgoing::Read(reads));
+    }
+
     pub fn emit_no_ack(&self, event: &str, payload: &Value) {
         self.send_raw(&format!("42{}{}", self.prefix(), json!([event, payload])));
     }

@@ -25,6 +25,8 @@ pub enum Outgoing {
     Binary(Vec<u8>),
     /// A text message that begins with the text and goes on, a byte a frame, without ever ending.
     Fragments(String, usize),
+    /// From now on what the server sends is left unread, or is read again.
+    Read(bool),
     Close,
 }
 
@@ -47,9 +49,10 @@ pub async fn open(url: &str, headers: &[(String, String)]) -> Result<Stream, Ref
 /// Carries frames both ways until either side ends.
 pub fn carry(mut stream: Stream, mut outgoing: mpsc::UnboundedReceiver<Outgoing>, inbox: Arc<Inbox>) -> JoinHandle<()> {
     tokio::spawn(async move {
+        let mut reads = true;
         loop {
             tokio::select! {
-                frame = stream.next() => match frame {
+                frame = stream.next(), if reads => match frame {
                     Some(Ok(Message::Text(text))) => {
                         if let Some(answer) = inbox.take_in(&text) {
                             _ = stream.send(Message::text(answer)).await;
@@ -63,6 +66,7 @@ pub fn carry(mut stream: Stream, mut outgoing: mpsc::UnboundedReceiver<Outgoing>
                     Some(Outgoing::Text(text)) => _ = stream.send(Message::text(text)).await,
                     Some(Outgoing::Binary(bytes)) => _ = stream.send(Message::binary(bytes)).await,
                     Some(Outgoing::Fragments(text, count)) => send_fragments(&mut stream, &text, count).await,
+                    Some(Outgoing::Read(read)) => reads = read,
                     Some(Outgoing::Close) => _ = stream.close(None).await,
                     None => break,
                 },
