@@ -16,6 +16,9 @@ CREATE INDEX sessions_user_id_idx ON sessions (user_id, id DESC) WHERE revoked_a
 -- Serves the look for sessions that were just revoked, here or by another server, whose sockets are to be closed.
 CREATE INDEX sessions_revoked_at_idx ON sessions (revoked_at) WHERE revoked_at IS NOT NULL;
 
+-- Serves the removal of what has long expired.
+CREATE INDEX sessions_expires_at_idx ON sessions (expires_at);
+
 COMMENT ON TABLE sessions IS 'One log-in, or one token of another system. Revoking the row ends it everywhere.';
 COMMENT ON COLUMN sessions.id IS 'UUIDv7; the sid of our own access tokens.';
 COMMENT ON COLUMN sessions.user_id IS 'Whose session.';
@@ -35,6 +38,9 @@ CREATE TABLE refresh_tokens (
 
 -- Serves the removal of a session's tokens.
 CREATE INDEX refresh_tokens_session_id_idx ON refresh_tokens (session_id);
+
+-- Serves the removal of what has long expired.
+CREATE INDEX refresh_tokens_expires_at_idx ON refresh_tokens (expires_at);
 
 COMMENT ON TABLE refresh_tokens IS 'Every refresh token that was handed out and has not expired; each may be used once.';
 COMMENT ON COLUMN refresh_tokens.hash IS 'SHA-256 of the token. The token itself is nowhere.';

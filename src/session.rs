@@ -40,6 +40,8 @@ const READY_ROOMS: i64 = 1_000;
 const TICK: Duration = Duration::from_millis(250);
 /// How often quiet rooms tell their size (the contract's 5 s).
 const SIZES_EVERY: u32 = 20;
+/// How often expired sessions are removed: every hour.
+const CLEAN_EVERY: u32 = 14_400;
 /// How often sessions that ended elsewhere are looked for (the contract's 1 s).
 const ENDED_EVERY: u32 = 4;
 /// How long a socket may take from its admission to its connection.
@@ -305,6 +307,11 @@ pub async fn watch(app: App) {
                 Ok(until) => ended_until = Some(until),
                 Err(error) => tracing::debug!(%error, "ended sessions could not be looked for"),
             }
+        }
+        if count.is_multiple_of(CLEAN_EVERY)
+            && let Err(error) = auth::remove_expired(&app).await
+        {
+            tracing::warn!(%error, "expired sessions could not be removed");
         }
         if count.is_multiple_of(SIZES_EVERY)
             && let Err(error) = lobby::tell_sizes(&app).await

@@ -320,6 +320,16 @@ pub async fn close_ended(app: &App, since: Option<DateTime<Utc>>) -> Result<Date
     Ok(now - ENDED_OVERLAP)
 }
 
+/// Removes sessions and refresh tokens that have long expired.
+///
+/// # Errors
+/// `UNAVAILABLE` without the database.
+pub async fn remove_expired(app: &App) -> Result<()> {
+    const AT_ONCE: i64 = 1_000;
+    while store::remove_expired(&app.db, AT_ONCE).await? > 0 {}
+    Ok(())
+}
+
 /// Reads the `userType` of `auth:login`, which must be the one that the user has.
 ///
 /// # Errors

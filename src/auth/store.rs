@@ -249,6 +249,24 @@ pub async fn ended_since(db: impl PgExecutor<'_>, since: DateTime<Utc>) -> Resul
     .await?)
 }
 
+/// Removes some of the sessions and refresh tokens that expired more than a day ago; says how many there were.
+///
+/// # Errors
+/// Those of the database.
+pub async fn remove_expired(db: &sqlx::PgPool, most: i64) -> Result<u64> {
+    let sessions = query!(
+        "DELETE FROM sessions
+         WHERE id IN (SELECT id FROM sessions WHERE expires_at < now() - interval '1 day' ORDER BY expires_at LIMIT $1)",
+        most
+    );
+    let tokens = query!(
+        "DELETE FROM refresh_tokens
+         WHERE hash IN (SELECT hash FROM refresh_tokens WHERE expires_at < now() - interval '1 day' ORDER BY expires_at LIMIT $1)",
+        most
+    );
+    Ok(sessions.execute(db).await?.rows_affected() + tokens.execute(db).await?.rows_affected())
+}
+
 /// A user's sessions that stand, newest first.
 ///
 /// # Errors

@@ -144,8 +144,12 @@ async fn end_membership(app: &App, mut change: Change, user: &UserId, reason: &s
     let turn = match change.commit().await {
         Ok(turn) => turn,
         Err(error) => {
-            if matches!(rows::membership(&app.db, room, user).await, Ok(Some(_))) {
-                app.realtime.attach(user, room);
+            match rows::membership(&app.db, room, user).await {
+                Ok(Some(_)) => app.realtime.attach(user, room),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(room.id = %room, user.id = %user, %error, "whether a user is still in a room is not known: they hear nothing of it");
+                }
             }
             return Err(error);
         }

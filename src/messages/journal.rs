@@ -20,7 +20,7 @@ use crate::{
     },
 };
 use chrono::{DateTime, Utc};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use serde_json::{
     Value, json,
     value::{RawValue, to_raw_value},
@@ -48,6 +48,9 @@ const BATCH: usize = 512;
 const QUEUE_SPACE: u32 = 65_536;
 /// How long, in milliseconds, the rows of rooms are waited for when somebody outside this process holds them.
 const LOCK_TIMEOUT_MS: &str = "500";
+/// How long a room whose row stays locked is left alone, its senders being told to try again: each try makes all rooms
+/// wait.
+const HELD: Duration = Duration::from_secs(2);
 /// Postgres' codes of what may go wrong with locks.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 const DEADLOCK_DETECTED: &str = "40P01";
@@ -80,6 +83,15 @@ pub struct Draft {
     pub attachments: Option<Value>,
     /// The frontend's own.
     pub metadata: Option<Value>,
+}
+
+impl Draft {
+    /// About how many bytes it holds. A JSON value takes up to 16 times its text: think of `[[],[],[]]`.
+    fn weight(&self) -> usize {
+        let values = [&self.mentions, &self.attachments, &self.metadata];
+        let texts = values.into_iter().flatten().map(|value| value.to_string().len());
+        self.content.len() + 16 * texts.sum::<usize>()
+    }
 }
 
 /// What a sender gets for a message.
@@ -129,7 +141,19 @@ impl Journal {
     pub fn start(database: PgConnectOptions, patience: Duration, realtime: Arc<Realtime>, turns: Arc<Turns>) -> Self {
         let (queue, entries) = unbounded_channel();
         let database = database.options([("lock_timeout", LOCK_TIMEOUT_MS)]);
-        let writer = Writer { database, patience, realtime, turns, backend: None, last_commit: None, entries, waiting: VecDeque::new() };
+        let writer = Writer {
+            database,
+            patience,
+            realtime,
+            turns,
+            backend: None,
+            last_commit: None,
+            entries,
+            waiting: VecDeque::new(),
+            wanted: FuturesUnordered::new(),
+            wanted_rooms: HashSet::new(),
+            held: HashMap::new(),
+        };
         tokio::spawn(async move {
             // Without its writer the server could only refuse: better to be started anew, by whoever looks after it.
             if AssertUnwindSafe(writer.run()).catch_unwind().await.is_err() {
@@ -147,7 +171,7 @@ impl Journal {
     pub async fn submit(&self, draft: Draft) -> Result<Receipt> {
         let submitted = Instant::now();
         let deadline = submitted + self.patience;
-        let kib = u32::try_from(1 + draft.content.len() / 1_024).unwrap_or(u32::MAX);
+        let kib = u32::try_from(1 + draft.weight() / 1_024).unwrap_or(QUEUE_SPACE).min(QUEUE_SPACE);
         let space = timeout_at(deadline, self.space.clone().acquire_many_owned(kib)).await;
         let space = space.map_err(|_| Error::Unavailable)?.map_err(Error::internal)?;
         let (answer, receiver) = oneshot::channel();
@@ -187,6 +211,11 @@ struct Writer {
     last_commit: Option<DateTime<Utc>>,
     entries: UnboundedReceiver<Entry>,
     waiting: VecDeque<Entry>,
+    /// The journal's places in the queues for turns, and for which rooms.
+    wanted: FuturesUnordered<BoxFuture<'static, (RoomId, Result<Turn>)>>,
+    wanted_rooms: HashSet<RoomId>,
+    /// Rooms whose row somebody outside holds: not tried again until then.
+    held: HashMap<RoomId, Instant>,
 }
 
 /// What the statement says of one message.
@@ -219,29 +248,24 @@ impl Writer {
     async fn next_batch(&mut self) -> (Vec<Entry>, HashMap<RoomId, Turn>) {
         // Who stopped waiting was told UNAVAILABLE: storing the message now would surprise.
         self.waiting.retain(|entry| !entry.answer.is_closed());
-        let mut turns = HashMap::new();
-        for entry in self.waiting.iter().take(BATCH) {
-            let room = entry.draft.room;
-            if !turns.contains_key(&room)
-                && let Some(turn) = self.turns.try_take(room)
-            {
-                turns.insert(room, turn);
-            }
-        }
-        if turns.is_empty()
-            && let Some(first) = self.waiting.front()
-        {
-            // Until the first room's turn comes, or a message for another room does.
-            let room = first.draft.room;
+        let mut turns = self.take_turns();
+        if turns.is_empty() && !self.waiting.is_empty() {
+            // Until a turn comes, or a message for another room does.
             tokio::select! {
-                turn = self.turns.take(room, self.patience) => turns.extend(turn.map(|turn| (room, turn))),
+                Some((room, turn)) = self.wanted.next() => self.came(&mut turns, room, turn),
                 entry = self.entries.recv() => self.waiting.extend(entry),
             }
         }
         let (mut batch, mut later) = (Vec::new(), VecDeque::new());
         let (mut ids, mut blocked) = (HashSet::new(), HashSet::new());
+        let now = Instant::now();
+        self.held.retain(|_, until| *until > now);
         for entry in std::mem::take(&mut self.waiting) {
             let room = entry.draft.room;
+            if self.held.contains_key(&room) {
+                entry.refuse(Error::Unavailable);
+                continue;
+            }
             // The same id twice in one statement would collide with itself: the second waits to find the first.
             let fits = batch.len() < BATCH && turns.contains_key(&room) && !blocked.contains(&room) && ids.insert(entry.draft.id);
             if fits {
@@ -252,7 +276,36 @@ impl Writer {
             }
         }
         self.waiting = later;
+        turns.retain(|room, _| batch.iter().any(|entry| entry.draft.room == *room));
         (batch, turns)
+    }
+
+    /// Takes the turns of the rooms that messages wait for. For one that somebody else has the journal queues, and keeps
+    /// its place in that queue from batch to batch: else steady comings and goings would silence a room.
+    fn take_turns(&mut self) -> HashMap<RoomId, Turn> {
+        let mut turns = HashMap::new();
+        while let Some(Some((room, turn))) = self.wanted.next().now_or_never() {
+            self.came(&mut turns, room, turn);
+        }
+        for entry in self.waiting.iter().take(BATCH) {
+            let room = entry.draft.room;
+            if turns.contains_key(&room) || self.wanted_rooms.contains(&room) {
+                continue;
+            }
+            if let Some(turn) = self.turns.try_take(room) {
+                turns.insert(room, turn);
+            } else {
+                let (all, patience) = (self.turns.clone(), self.patience);
+                self.wanted_rooms.insert(room);
+                self.wanted.push(async move { (room, all.take(room, patience).await) }.boxed());
+            }
+        }
+        turns
+    }
+
+    fn came(&mut self, turns: &mut HashMap<RoomId, Turn>, room: RoomId, turn: Result<Turn>) {
+        self.wanted_rooms.remove(&room);
+        turns.extend(turn.map(|turn| (room, turn)));
     }
 
     /// Writes a batch, whatever it takes: when this returns, every message of it has its answer.
@@ -452,6 +505,7 @@ impl Writer {
         for (room, entries) in rooms {
             if alone {
                 tracing::warn!(room.id = %room, messages = entries.len(), "a room's row is locked by somebody else");
+                self.held.insert(room, Instant::now() + HELD);
                 for entry in entries {
                     entry.refuse(Error::Unavailable);
                 }
