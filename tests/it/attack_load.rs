@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::json;
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{Executor, PgConnection};
 use tokio::task::JoinSet;
 
 use crate::support::{Load, Running, TestApp, TestSocket, TestUser, cluster, eventually, json::int, token};
