@@ -1,0 +1,198 @@
+//! The journal's connection: the one statement that stores messages, and how to find out what became of it.
+
+use super::{super::store, Draft, Message};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions, query, query_as, query_scalar};
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+/// How long, in milliseconds, the rows of rooms are waited for when somebody outside this process holds them.
+const LOCK_TIMEOUT_MS: &str = "500";
+
+/// The database's side of the journal's connection, by which it can be told apart from a later one of the same pid.
+#[derive(Clone, Copy)]
+pub(super) struct BackendId {
+    pid: i32,
+    started: DateTime<Utc>,
+}
+
+struct Backend {
+    connection: PgConnection,
+    id: BackendId,
+}
+
+/// The connection, and what is known of what it did.
+pub(super) struct Link {
+    database: PgConnectOptions,
+    patience: Duration,
+    backend: Option<Backend>,
+    /// The database's time of the last batch that is known to be committed.
+    last_commit: Option<DateTime<Utc>>,
+}
+
+/// What the statement says of one message.
+pub(super) struct Verdict {
+    pub id: Uuid,
+    /// The code of why it was not stored.
+    pub refusal: Option<String>,
+    pub seq: Option<i64>,
+    pub created_at: Option<DateTime<Utc>>,
+}
+
+impl Link {
+    /// A link that connects when it is needed.
+    pub fn new(database: PgConnectOptions, patience: Duration) -> Self {
+        let database = database.options([("lock_timeout", LOCK_TIMEOUT_MS)]);
+        Self { database, patience, backend: None, last_commit: None }
+    }
+
+    /// Cuts the connection; says which backend may still be at work on what it was asked last.
+    pub fn cut(&mut self) -> Option<BackendId> {
+        self.backend.take().map(|backend| backend.id)
+    }
+
+    /// Whether a message that was found was stored by the batch whose fate was in doubt, and not long before.
+    pub fn is_new(&self, message: &Message) -> bool {
+        self.last_commit.is_some_and(|last| message.created_at > last)
+    }
+
+    /// Everything up to this time is settled.
+    pub fn settled(&mut self, newest: Option<DateTime<Utc>>) {
+        self.last_commit = self.last_commit.max(newest);
+    }
+
+    /// Stores messages: checks each author's place in the room, hands out the rooms' numbers, and inserts, in one
+    /// statement that commits by itself. In doubt when it does not answer in time: [`sqlx::Error::PoolTimedOut`].
+    pub async fn store(&mut self, drafts: &[&Draft]) -> Result<Vec<Verdict>, sqlx::Error> {
+        timeout(self.patience, self.execute(drafts)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    }
+
+    async fn execute(&mut self, drafts: &[&Draft]) -> Result<Vec<Verdict>, sqlx::Error> {
+        let drafts = || drafts.iter();
+        let ids: Vec<Uuid> = drafts().map(|draft| draft.id.0).collect();
+        let rooms: Vec<Uuid> = drafts().map(|draft| draft.room.0).collect();
+        let authors: Vec<&str> = drafts().map(|draft| draft.author.id().as_str()).collect();
+        let kinds: Vec<&str> = drafts().map(|draft| draft.kind.as_str()).collect();
+        let contents: Vec<&str> = drafts().map(|draft| draft.content.as_str()).collect();
+        let client_msg_ids: Vec<Option<&str>> = drafts().map(|draft| draft.client_msg_id.as_deref()).collect();
+        let replies: Vec<Option<Uuid>> = drafts().map(|draft| draft.reply_to.map(|id| id.0)).collect();
+        let threads: Vec<Option<Uuid>> = drafts().map(|draft| draft.thread_root_id.map(|id| id.0)).collect();
+        let mentions: Vec<Option<&Value>> = drafts().map(|draft| draft.mentions.as_ref()).collect();
+        let attachments: Vec<Option<&Value>> = drafts().map(|draft| draft.attachments.as_ref()).collect();
+        let metadata: Vec<Option<&Value>> = drafts().map(|draft| draft.metadata.as_ref()).collect();
+        let backend = self.backend().await?;
+        let verdicts = query_as!(
+            Verdict,
+            r#"WITH draft AS (
+                   SELECT *
+                   FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::uuid[], $9::jsonb[], $10::jsonb[], $11::jsonb[])
+                       WITH ORDINALITY AS d (id, room_id, author_id, type, content, client_msg_id, reply_to, thread_root_id, mentions, attachments, metadata, place)
+               ), judged AS (
+                   SELECT d.*,
+                       CASE
+                           WHEN r.id IS NULL THEN 'ROOM_NOT_FOUND'
+                           WHEN m.state = 'joined' AND r.archived_at IS NOT NULL THEN 'ROOM_ARCHIVED'
+                           WHEN m.state = 'joined' AND m.role = 'guest' THEN 'FORBIDDEN'
+                           WHEN m.state = 'joined' AND m.muted_until > now() THEN 'MUTED'
+                           WHEN m.state = 'joined' THEN NULL
+                           WHEN r.type <> 'public' THEN 'ROOM_NOT_FOUND'
+                           WHEN m.state = 'banned' THEN 'BANNED'
+                           ELSE 'NOT_A_MEMBER'
+                       END AS refusal
+                   FROM draft AS d
+                   LEFT JOIN rooms AS r ON r.id = d.room_id AND r.deleted_at IS NULL
+                   LEFT JOIN room_members AS m ON m.room_id = r.id AND m.user_id = d.author_id
+               ), counted AS (
+                   SELECT room_id, count(*) AS messages
+                   FROM judged
+                   WHERE refusal IS NULL
+                   GROUP BY room_id
+               ), numbered AS (
+                   UPDATE rooms AS r
+                   SET last_seq = r.last_seq + c.messages,
+                       last_message_seq = r.last_seq + c.messages,
+                       last_activity_at = now(),
+                       listed_at = CASE WHEN r.listed_at < now() - interval '1 second' THEN now() ELSE r.listed_at END
+                   FROM counted AS c
+                   WHERE r.id = c.room_id
+                   RETURNING r.id, r.last_seq - c.messages AS before
+               ), stored AS (
+                   INSERT INTO messages (room_id, seq, rev, id, author_id, type, content, client_msg_id, reply_to, thread_root_id, mentions, attachments, metadata)
+                   SELECT j.room_id, n.before + j.nth, n.before + j.nth, j.id, j.author_id, j.type, j.content, j.client_msg_id, j.reply_to, j.thread_root_id,
+                       j.mentions, j.attachments, j.metadata
+                   FROM (SELECT *, row_number() OVER (PARTITION BY room_id ORDER BY place) AS nth FROM judged WHERE refusal IS NULL) AS j
+                   JOIN numbered AS n ON n.id = j.room_id
+                   RETURNING id, seq, created_at
+               )
+               SELECT j.id AS "id!", j.refusal, s.seq AS "seq?", s.created_at AS "created_at?"
+               FROM judged AS j
+               LEFT JOIN stored AS s ON s.id = j.id"#,
+            &ids,
+            &rooms,
+            &authors as &[&str],
+            &kinds as &[&str],
+            &contents as &[&str],
+            &client_msg_ids as &[Option<&str>],
+            &replies as &[Option<Uuid>],
+            &threads as &[Option<Uuid>],
+            &mentions as &[Option<&Value>],
+            &attachments as &[Option<&Value>],
+            &metadata as &[Option<&Value>],
+        )
+        .fetch_all(&mut backend.connection)
+        .await?;
+        self.settled(verdicts.iter().filter_map(|verdict| verdict.created_at).max());
+        Ok(verdicts)
+    }
+
+    /// The connection, made anew when there is none.
+    async fn backend(&mut self) -> Result<&mut Backend, sqlx::Error> {
+        let backend = if let Some(backend) = self.backend.take() {
+            backend
+        } else {
+            let mut connection = PgConnection::connect_with(&self.database).await?;
+            let now = query!(r#"SELECT pid, backend_start AS "started!", now() AS "now!" FROM pg_stat_activity WHERE pid = pg_backend_pid()"#)
+                .fetch_one(&mut connection)
+                .await?;
+            self.last_commit.get_or_insert(now.now);
+            Backend { connection, id: BackendId { pid: now.pid.unwrap_or_default(), started: now.started } }
+        };
+        Ok(self.backend.insert(backend))
+    }
+
+    /// The messages with these ids that are stored.
+    pub async fn look_up(&mut self, ids: &[Uuid]) -> Result<Vec<Message>, sqlx::Error> {
+        self.fate(None, ids).await
+    }
+
+    /// Ends the backend that may still be at work on a batch, then asks which of its messages are stored.
+    pub async fn fate(&mut self, doubtful: Option<BackendId>, ids: &[Uuid]) -> Result<Vec<Message>, sqlx::Error> {
+        let found = timeout(self.patience, self.ask(doubtful, ids)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        if found.is_err() {
+            self.backend = None;
+        }
+        found
+    }
+
+    async fn ask(&mut self, doubtful: Option<BackendId>, ids: &[Uuid]) -> Result<Vec<Message>, sqlx::Error> {
+        let backend = self.backend().await?;
+        if let Some(old) = doubtful {
+            loop {
+                let gone = query_scalar!(
+                    r#"SELECT count(pg_terminate_backend(pid)) = 0 AS "gone!" FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2"#,
+                    old.pid,
+                    old.started
+                )
+                .fetch_one(&mut backend.connection)
+                .await?;
+                if gone {
+                    break;
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
+        store::with_ids(&mut backend.connection, ids).await
+    }
+}
