@@ -245,7 +245,7 @@ impl Connection {
     }
 
     fn join(&self, room: String) {
-        if self.socket.connected() {
+        if self.socket.connected() && !self.is_closed() {
             self.socket.join(room);
             // A join that raced with the disconnect would leave a ghost in the room.
             if !self.socket.connected() {
