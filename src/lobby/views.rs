@@ -199,7 +199,7 @@ pub async fn presence(app: &App, user: &UserId, room: &RoomRef) -> Result<serde_
     let seat = rooms::find(app, user, room).await?;
     seat.membership()?;
     let here: Vec<String> = app.presence.everybody().into_iter().map(|(user, _)| user.as_str().to_owned()).collect();
-    let online = crate::presence::store::members_among(&app.db, seat.room.id, &here).await?;
+    let online = rooms::store::members_among(&app.db, seat.room.id, &here).await?;
     let items = if seat.room.member_count <= app.settings.chat.quiet_room_size {
         let members = members(app, seat.room.id, "", i64::from(app.settings.chat.quiet_room_size)).await?;
         let ids: Vec<String> = members.into_iter().map(|member| member.user.id.as_str().to_owned()).collect();

@@ -212,7 +212,7 @@ async fn mentioned_members(app: &App, room: RoomId, mentions: Vec<String>, warni
         return Ok(None);
     }
     let members = rooms::store::members_among(&app.db, room, &mentions).await?;
-    let (known, strangers): (Vec<String>, Vec<String>) = mentions.into_iter().partition(|id| members.contains(id));
+    let (known, strangers): (Vec<String>, Vec<String>) = mentions.into_iter().partition(|id| members.iter().any(|member| member.as_str() == id));
     warnings.extend(strangers.iter().map(|id| format!("{id:?} is not a member of the room and was not mentioned.")));
     Ok((!known.is_empty()).then(|| known.into()))
 }

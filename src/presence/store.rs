@@ -1,8 +1,8 @@
 //! SQL of presence.
 
-use crate::{error::Result, rooms::RoomId, users::UserId};
+use crate::{error::Result, users::UserId};
 use chrono::{DateTime, Utc};
-use sqlx::{PgExecutor, query, query_scalar};
+use sqlx::{PgExecutor, query};
 
 /// Writes when users were last seen; an older time never replaces a newer one.
 ///
@@ -41,21 +41,4 @@ pub async fn read(db: impl PgExecutor<'_>, users: &[String]) -> Result<Vec<(User
     .fetch_all(db)
     .await?;
     Ok(rows.into_iter().map(|row| (row.id, row.last_seen_at)).collect())
-}
-
-/// Which of these users are members of a room, by id.
-///
-/// # Errors
-/// Those of the database.
-pub async fn members_among(db: impl PgExecutor<'_>, room: RoomId, users: &[String]) -> Result<Vec<UserId>> {
-    Ok(query_scalar!(
-        r#"SELECT user_id AS "user_id: UserId"
-           FROM room_members
-           WHERE room_id = $1 AND user_id = ANY($2) AND state = 'joined'
-           ORDER BY user_id"#,
-        room.0,
-        users
-    )
-    .fetch_all(db)
-    .await?)
 }

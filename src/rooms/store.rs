@@ -487,8 +487,12 @@ pub async fn small_rooms_of(db: impl PgExecutor<'_>, user: &UserId, most: i32) -
 ///
 /// # Errors
 /// Those of the database.
-pub async fn members_among(db: impl PgExecutor<'_>, room: RoomId, users: &[String]) -> Result<Vec<String>> {
-    Ok(query_scalar!("SELECT user_id FROM room_members WHERE room_id = $1 AND user_id = ANY($2) AND state = 'joined'", room.0, users)
-        .fetch_all(db)
-        .await?)
+pub async fn members_among(db: impl PgExecutor<'_>, room: RoomId, users: &[String]) -> Result<Vec<UserId>> {
+    Ok(query_scalar!(
+        r#"SELECT user_id AS "user_id: UserId" FROM room_members WHERE room_id = $1 AND user_id = ANY($2) AND state = 'joined'"#,
+        room.0,
+        users
+    )
+    .fetch_all(db)
+    .await?)
 }
