@@ -121,6 +121,18 @@ impl Fields {
         self.flag(name).unwrap_or_default()
     }
 
+    /// A number of a room that may be missing: 0 or more.
+    pub fn seq(&mut self, name: &'static str) -> Option<i64> {
+        let value = self.take(name)?;
+        let seq = value.as_i64().filter(|seq| *seq >= 0);
+        match (&value, seq) {
+            (Value::Number(_), None) => self.fault(name, "range", "A whole number from 0 on is expected."),
+            (Value::Number(_), Some(_)) => {}
+            (other, _) => self.wrong_kind(name, "a number", other),
+        }
+        seq
+    }
+
     /// A UUID that may be missing.
     pub fn uuid(&mut self, name: &'static str) -> Option<uuid::Uuid> {
         let text = self.text(name, Length::new(1, 64))?;

@@ -128,7 +128,9 @@ async fn room(app: &App, maker: &AuthUser, payload: Value) -> error::Result<Stri
     match lobby::create(app, maker, new).await {
         Ok((room, _)) => Ok(room.id.to_string()),
         // Somebody made a room of this name by hand.
-        Err(error::Error::Conflict(_)) => Ok(lobby::membership::join(app, maker, &RoomRef::parse("room-123")?, None).await?.room_id().to_string()),
+        Err(error::Error::Conflict(_)) => {
+            Ok(lobby::membership::join(app, maker, &RoomRef::parse("room-123")?, None, None).await?.room_id().to_string())
+        }
         Err(error) => Err(error),
     }
 }

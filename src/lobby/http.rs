@@ -79,7 +79,7 @@ async fn on_delete(State(app): State<App>, Caller(caller): Caller, Path(room): P
 }
 
 async fn on_join(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>) -> Result<Json<Joined>> {
-    Ok(Json(join(&app, &caller, &RoomRef::parse(&room)?, None).await?))
+    Ok(Json(join(&app, &caller, &RoomRef::parse(&room)?, None, None).await?))
 }
 
 async fn on_leave(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>) -> Result<Json<Value>> {

@@ -21,11 +21,12 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 /// Enters a room. Entering again is silent and answers the same snapshot. Over a socket the snapshot is also told to
-/// that connection; a new membership is told to all connections of the user, and to the other members.
+/// that connection; a new membership is told to all connections of the user, and to the other members. With `since` the
+/// snapshot has the messages after that number, if they are few enough.
 ///
 /// # Errors
 /// `ROOM_NOT_FOUND`, also for private rooms; `BANNED`, `ROOM_ARCHIVED`.
-pub async fn join(app: &App, user: &AuthUser, room: &RoomRef, from: Option<ConnectionId>) -> Result<Joined> {
+pub async fn join(app: &App, user: &AuthUser, room: &RoomRef, from: Option<ConnectionId>, since: Option<i64>) -> Result<Joined> {
     let seat = match (rooms::find(app, user.id(), room).await, room) {
         (Err(Error::RoomNotFound), RoomRef::Slug(slug)) if app.settings.chat.auto_create_rooms => create_on_demand(app, user, slug).await?,
         (found, _) => found?,
@@ -37,7 +38,7 @@ pub async fn join(app: &App, user: &AuthUser, room: &RoomRef, from: Option<Conne
         app.realtime.attach(user.id(), id);
         // Who holds a connection and waits for another one would make everybody wait once the pool is empty.
         let turn = change.abandon().await?;
-        let joined = views::joined(app, user.id(), &RoomRef::Id(id)).await?;
+        let joined = views::joined(app, user.id(), &RoomRef::Id(id), since).await?;
         if let Some(connection) = from {
             app.realtime.tell_connection(user.id(), connection, "chat:room:joined", &joined);
         }
@@ -47,7 +48,7 @@ pub async fn join(app: &App, user: &AuthUser, room: &RoomRef, from: Option<Conne
     admit(&mut change, user.id()).await?;
     let entered = enter(app, &mut change.tx, &change.seat.room, user.id(), Role::Member).await?;
     let turn = change.commit().await?;
-    let joined = welcome(app, id, &user.user, &entered).await?;
+    let joined = welcome(app, id, &user.user, &entered, since).await?;
     drop(turn);
     Ok(joined)
 }
@@ -76,7 +77,7 @@ async fn enter(app: &App, tx: &mut PgConnection, room: &Room, user: &UserId, rol
 }
 
 /// Tells the others first, who then are all but the newcomer, and then the newcomer.
-async fn welcome(app: &App, room: RoomId, user: &User, entered: &Entered) -> Result<Joined> {
+async fn welcome(app: &App, room: RoomId, user: &User, entered: &Entered, since: Option<i64>) -> Result<Joined> {
     if entered.told {
         let told = json!({
             "roomId": room,
@@ -92,7 +93,7 @@ async fn welcome(app: &App, room: RoomId, user: &User, entered: &Entered) -> Res
         app.quiet_rooms.note(room);
     }
     app.realtime.attach(&user.id, room);
-    let joined = views::joined(app, &user.id, &RoomRef::Id(room)).await?;
+    let joined = views::joined(app, &user.id, &RoomRef::Id(room), since).await?;
     app.realtime.tell_user(&user.id, "chat:room:joined", &joined);
     tracing::info!(room.id = %room, user.id = %user.id, members = entered.count.member_count, "a user joined a room");
     Ok(joined)
@@ -213,7 +214,7 @@ pub async fn put_member(app: &App, caller: &AuthUser, room: &RoomRef, name: &str
             let entered = enter(app, &mut change.tx, &change.seat.room, &user, role.unwrap_or(Role::Member)).await?;
             let profile = users::store::find(&mut *change.tx, &user).await?.ok_or_else(|| Error::UserNotFound(vec![name.to_owned()]))?;
             let turn = change.commit().await?;
-            welcome(app, id, &profile, &entered).await?;
+            welcome(app, id, &profile, &entered, None).await?;
             drop(turn);
             Ok((user, entered.membership))
         }

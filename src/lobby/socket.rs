@@ -29,8 +29,10 @@ pub fn on_create(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> 
 pub fn on_join(incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
     async move {
         let Incoming { app, connection, payload } = incoming;
-        let (room, warnings) = named_room(payload, &["since"])?;
-        let joined = join(&app, &*connection.user()?, &room, Some(connection.id)).await?;
+        let mut fields = room_fields(payload)?;
+        let (name, since) = (fields.required_text("roomId", ROOM_NAME), fields.seq("since"));
+        let warnings = fields.finish()?;
+        let joined = join(&app, &*connection.user()?, &RoomRef::parse(&name)?, Some(connection.id), since).await?;
         Ok(Answer::of(&joined)?.warn(warnings).into())
     }
     .boxed()
@@ -40,25 +42,23 @@ pub fn on_join(incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
 pub fn on_leave(incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
     async move {
         let Incoming { app, connection, payload } = incoming;
-        let (room, warnings) = named_room(payload, &[])?;
-        let id = leave(&app, &*connection.user()?, &room).await?;
+        let mut fields = room_fields(payload)?;
+        let name = fields.required_text("roomId", ROOM_NAME);
+        let warnings = fields.finish()?;
+        let id = leave(&app, &*connection.user()?, &RoomRef::parse(&name)?).await?;
         Ok(Answer::of(&json!({ "roomId": id }))?.warn(warnings).into())
     }
     .boxed()
 }
 
-/// Reads `"room"` or `{roomId}`: the seed's clients send the bare name.
-fn named_room(payload: Value, also: &[&'static str]) -> Result<(RoomRef, Vec<String>)> {
-    let payload = match payload {
-        Value::String(name) => json!({ "roomId": name }),
-        object @ Value::Object(_) => object,
-        _ => return Err(Error::PayloadInvalid("a room's id or slug, or {roomId}, is expected".into())),
-    };
-    let mut fields = Fields::of(payload)?;
-    let name = fields.required_text("roomId", Length::new(1, 64));
-    for name in also {
-        fields.take(name);
+/// How long the name of a room may be: an id or a slug.
+const ROOM_NAME: Length = Length::new(1, 64);
+
+/// Reads `"room"` or `{roomId, …}`: the seed's clients send the bare name.
+fn room_fields(payload: Value) -> Result<Fields> {
+    match payload {
+        Value::String(name) => Fields::of(json!({ "roomId": name })),
+        object @ Value::Object(_) => Fields::of(object),
+        _ => Err(Error::PayloadInvalid("a room's id or slug, or {roomId}, is expected".into())),
     }
-    let warnings = fields.finish()?;
-    Ok((RoomRef::parse(&name)?, warnings))
 }

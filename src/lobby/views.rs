@@ -4,7 +4,7 @@ use super::store;
 use crate::{
     app::App,
     error::{Error, Result},
-    messages::{self, Anchor, Message},
+    messages::{self, Anchor, Message, Page},
     rooms::{self, Membership, Room, RoomId, RoomRef, Seat, permissions, store::Position},
     users::{User, UserId},
 };
@@ -16,6 +16,8 @@ use std::collections::HashMap;
 
 /// Messages in the snapshot on entering a room.
 const SNAPSHOT_MESSAGES: i64 = 30;
+/// Most messages in it for a client that says how far it has read.
+const SINCE_MESSAGES: i64 = 100;
 /// Members in it.
 const SNAPSHOT_MEMBERS: i64 = 50;
 
@@ -134,18 +136,28 @@ async fn overviews(app: &App, user: &UserId, mut seats: Vec<Seat>) -> Result<Vec
     Ok(seats.into_iter().map(overview).collect())
 }
 
+/// Everything after `since`, if that is not too much, else the newest messages.
+async fn snapshot_messages(app: &App, room: RoomId, since: Option<i64>) -> Result<Page> {
+    if let Some(since) = since {
+        let page = messages::page(app, room, Anchor::After(since), SINCE_MESSAGES).await?;
+        if !page.page.has_newer {
+            return Ok(page);
+        }
+    }
+    messages::page(app, room, Anchor::Newest, SNAPSHOT_MESSAGES).await
+}
+
 /// What a member is shown on entering.
 ///
 /// # Errors
 /// `ROOM_NOT_FOUND`, `NOT_A_MEMBER`.
-pub async fn joined(app: &App, user: &UserId, room: &RoomRef) -> Result<Joined> {
+pub async fn joined(app: &App, user: &UserId, room: &RoomRef, since: Option<i64>) -> Result<Joined> {
     let seat = rooms::find(app, user, room).await?;
     let membership = seat.membership()?.clone();
     let id = seat.room.id;
-    let page = messages::page(app, id, Anchor::Newest, SNAPSHOT_MESSAGES).await?;
+    let page = snapshot_messages(app, id, since).await?;
     let members = members(app, id, "", SNAPSHOT_MEMBERS).await?;
-    let mut room = seat.room;
-    room.last_message = page.messages.last().map(serde_json::value::to_raw_value).transpose().map_err(Error::internal)?;
+    let room = with_last_message(&app.db, seat.room).await?;
     Ok(Joined {
         room_id: id,
         user_id: user.clone(),

@@ -267,7 +267,8 @@ pub struct PageBounds {
     newest_seq: Option<i64>,
     /// Whether there are older messages.
     pub has_older: bool,
-    has_newer: bool,
+    /// Whether there are newer messages.
+    pub has_newer: bool,
 }
 
 /// Reads a page of what was said, for a member of the room.

@@ -49,6 +49,26 @@ async fn the_snapshot_is_complete_up_to_its_last_seq_and_live_from_there() {
 }
 
 #[tokio::test]
+async fn a_snapshot_since_a_number_has_all_that_came_after_it_or_the_newest() {
+    let app = TestApp::start().await;
+    let alice = app.user("alice").await;
+    let room = alice.create_public_room("square").await;
+    for number in 1..=105 {
+        alice.say(&room, &format!("{number}")).await;
+    }
+    let socket = alice.connect().await;
+    for (since, first, count) in [(100, 101, 5), (5, 6, 100), (4, 76, 30), (105, 0, 0)] {
+        let joined = socket.emit_ok("chat:room:join", &json!({ "roomId": room, "since": since })).await;
+        let messages = joined["messages"].as_array().unwrap();
+        assert_eq!((messages.len(), messages.first().map_or(0, |message| int(&message["seq"]))), (count, first), "since {since}");
+    }
+    for since in [json!(-1), json!(1.5), json!("1"), json!(1e300)] {
+        let error = socket.emit_err("chat:room:join", &json!({ "roomId": room, "since": since })).await;
+        assert_eq!((&error["code"], error["fields"]["since"].is_array()), (&json!("VALIDATION_ERROR"), true), "{since}");
+    }
+}
+
+#[tokio::test]
 async fn the_snapshot_says_who_is_there_who_is_online_and_who_is_typing() {
     let app = TestApp::start().await;
     let alice = app.user("alice").await;
