@@ -42,7 +42,11 @@ struct Own {
 pub fn shared() -> &'static Server {
     static SHARED: OnceLock<Server> = OnceLock::new();
     SHARED.get_or_init(|| match env::var("TEST_DATABASE_URL") {
-        Ok(admin_url) if !admin_url.is_empty() => Server { own: None, admin_url },
+        Ok(admin_url) if !admin_url.is_empty() => {
+            // The template of this run, and what a killed run leaves.
+            tell_watcher(&format!("databases {admin_url} chat_test_{}_", std::process::id()));
+            Server { own: None, admin_url }
+        }
         _ => Server::start(),
     })
 }
@@ -222,6 +226,11 @@ impl Drop for TempDir {
 /// Puts a directory into the care of the watcher: when this process ends, all processes that have its name among their
 /// arguments or variables are stopped, such as a tested server whose `DATABASE_URL` leads there, and it is removed.
 fn watch(dir: &Path) {
+    tell_watcher(&dir.display().to_string());
+}
+
+/// Tells the watcher what to look after.
+fn tell_watcher(line: &str) {
     static WATCHER: LazyLock<Mutex<(Child, ChildStdin)>> = LazyLock::new(|| {
         let mut watcher = Command::new("/bin/sh")
             .args(["-c", include_str!("watcher.sh")])
@@ -239,5 +248,5 @@ fn watch(dir: &Path) {
         Mutex::new((watcher, input))
     });
     let mut watcher = WATCHER.lock().expect("no test panics while it writes a line");
-    writeln!(watcher.1, "{}", dir.display()).expect("the watcher listens");
+    writeln!(watcher.1, "{line}").expect("the watcher listens");
 }

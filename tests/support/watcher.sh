@@ -1,5 +1,6 @@
 # Reads directories, one a line, until the process at the other end is gone. Then ends whoever still works in one of
-# them, a Postgres first of all, and removes it. (See cluster.rs.)
+# them, a Postgres first of all, and removes it. A line `databases URL PREFIX` names databases on a server that is not
+# ours: those are dropped. (See cluster.rs.)
 
 # The processes that name the directory in their arguments or environment: Postgres, initdb, a server that is tested.
 # Where there is no /proc, only Postgres. (A pattern from a pipe does not appear among grep's own arguments.)
@@ -30,11 +31,21 @@ clear() {
     rm -rf "$1"
 }
 
+drop_databases() {
+    echo "SELECT format('DROP DATABASE %I WITH (FORCE)', datname) FROM pg_database WHERE starts_with(datname, '$2') \\gexec" | psql -X -q "$1"
+}
+
 dirs=
-while IFS= read -r dir; do
-    dirs="$dirs$dir
-"
+databases=
+while IFS= read -r line; do
+    case $line in
+    'databases '*) databases=${line#databases } ;;
+    *) dirs="$dirs$line
+" ;;
+    esac
 done
+
+[ -z "$databases" ] || drop_databases "${databases% *}" "${databases##* }" > /dev/null 2>&1
 
 printf %s "$dirs" | while IFS= read -r dir; do
     [ ! -d "$dir" ] || clear "$dir"
