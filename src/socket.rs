@@ -271,7 +271,9 @@ async fn drain(lane: Lane) {
         match lane.next(in_flight.is_empty()) {
             Next::Own(own) => {
                 settle(&mut in_flight).await;
-                own.await;
+                if AssertUnwindSafe(own).catch_unwind().await.is_err() {
+                    tracing::error!("letting a connection in panicked");
+                }
             }
             Next::Job(job) => begin(job, &mut in_flight).await,
             Next::Nothing if in_flight.is_empty() => return,
