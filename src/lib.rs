@@ -23,6 +23,7 @@ pub mod database;
 pub mod embedded;
 pub mod error;
 pub mod extract;
+pub mod ids;
 pub mod lobby;
 pub mod messages;
 pub mod payload;

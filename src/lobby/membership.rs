@@ -39,8 +39,8 @@ pub async fn join(app: &App, user: &AuthUser, room: &RoomRef, from: Option<Conne
         // Who holds a connection and waits for another one would make everybody wait once the pool is empty.
         let turn = change.abandon().await?;
         let joined = views::joined(app, user.id(), &RoomRef::Id(id), since).await?;
-        if let Some(connection) = from {
-            app.realtime.tell_connection(user.id(), connection, "chat:room:joined", &joined);
+        if let Some(connection) = from.and_then(|id| app.realtime.connection(id)) {
+            connection.emit("chat:room:joined", &joined);
         }
         drop(turn);
         return Ok(joined);

@@ -14,6 +14,7 @@ use crate::{
     app::App,
     auth::AuthUser,
     error::{Error, Result, violates},
+    ids::derived,
     payload::{Fields, Length},
     rooms::{
         self, Room, RoomId, RoomRef, RoomType, Seat, Slug,
@@ -25,9 +26,11 @@ use crate::{
 };
 use chrono::Utc;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use sqlx::{Postgres, Transaction};
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 use uuid::Uuid;
 
 const ROOM_NAME: Length = Length::new(1, 100);
@@ -99,11 +102,12 @@ pub async fn create(app: &App, maker: &AuthUser, new: NewRoom) -> Result<(Room, 
     }
     members.insert(0, maker.id().clone());
     let id = RoomId(match (&new.kind, &new.client_room_id) {
-        (RoomType::Direct, _) => id_of("direct", &sorted(&members)),
-        (_, Some(client_room_id)) => id_of("room", &[maker.id().as_str(), client_room_id]),
+        (RoomType::Direct, _) => derived("direct", &sorted(&members)),
+        (_, Some(client_room_id)) => derived("room", &[maker.id().as_str(), client_room_id]),
         (_, None) => Uuid::now_v7(),
     });
 
+    let ids: Vec<String> = members.iter().map(|id| id.as_str().to_owned()).collect();
     let turn = app.turns.take(id, app.patience()).await?;
     let mut tx = app.db.begin().await?;
     let row = NewRoomRow {
@@ -120,11 +124,9 @@ pub async fn create(app: &App, maker: &AuthUser, new: NewRoom) -> Result<(Room, 
     };
     if !made {
         drop(tx);
-        for member in &members {
-            // Attached already, unless the answer to the first call was lost together with the database.
-            if matches!(rows::membership(&app.db, id, member).await, Ok(Some(_))) {
-                app.realtime.attach(member, id);
-            }
+        // Attached already, unless the answer to the first call was lost together with the database.
+        for member in rows::members_among(&app.db, id, &ids).await? {
+            app.realtime.attach(&member, id);
         }
         let found = rooms::find(app, maker.id(), &RoomRef::Id(id)).await.map_err(|_| Error::IdempotencyMismatch)?;
         if new.kind != RoomType::Direct && (found.room.kind != new.kind || found.room.name != new.name) {
@@ -132,7 +134,6 @@ pub async fn create(app: &App, maker: &AuthUser, new: NewRoom) -> Result<(Room, 
         }
         return Ok((views::with_last_message(&app.db, found.room).await?, false));
     }
-    let ids: Vec<String> = members.iter().map(|id| id.as_str().to_owned()).collect();
     rows::add_first_members(&mut tx, id, &ids, (new.kind != RoomType::Direct).then_some(maker.id())).await?;
     let room = rows::find(&mut *tx, maker.id(), &RoomRef::Id(id)).await?.ok_or(Error::RoomNotFound)?.room;
     tx.commit().await?;
@@ -244,11 +245,15 @@ pub async fn delete(app: &App, caller: &AuthUser, room: &RoomRef) -> Result<()> 
 
 /// Quiet rooms whose size changed since it was last told.
 #[derive(Default)]
-pub struct QuietRooms(std::sync::Mutex<HashSet<RoomId>>);
+pub struct QuietRooms(Mutex<HashSet<RoomId>>);
 
 impl QuietRooms {
     fn note(&self, room: RoomId) {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(room);
+        self.lock().insert(room);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<RoomId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -257,12 +262,13 @@ impl QuietRooms {
 /// # Errors
 /// `UNAVAILABLE` without the database.
 pub async fn tell_sizes(app: &App) -> Result<()> {
-    let rooms: Vec<Uuid> = app.quiet_rooms.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).drain().map(|room| room.0).collect();
-    if rooms.is_empty() {
+    let changed: Vec<Uuid> = app.quiet_rooms.lock().drain().map(|room| room.0).collect();
+    if changed.is_empty() {
         return Ok(());
     }
-    for room in rows::with_ids(&app.db, &rooms).await? {
-        let room = views::with_last_message(&app.db, room).await?;
+    let mut rooms = rows::with_ids(&app.db, &changed).await?;
+    views::add_last_messages(&app.db, rooms.iter_mut()).await?;
+    for room in rooms {
         app.realtime.tell_room(room.id, None, "chat:room:updated", &json!({ "roomId": room.id, "room": room }));
     }
     Ok(())
@@ -272,17 +278,4 @@ fn sorted(members: &[UserId]) -> Vec<&str> {
     let mut ids: Vec<&str> = members.iter().map(UserId::as_str).collect();
     ids.sort_unstable();
     ids
-}
-
-/// A room's id that is a function of what makes it unique (`UUIDv8`, RFC 9562).
-fn id_of(kind: &str, parts: &[&str]) -> Uuid {
-    let mut hash = Sha256::new();
-    hash.update(kind);
-    for part in parts {
-        hash.update([0]);
-        hash.update(part);
-    }
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&hash.finalize()[..16]);
-    Uuid::new_v8(bytes)
 }

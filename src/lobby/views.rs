@@ -193,7 +193,11 @@ pub async fn with_last_message(db: impl PgExecutor<'_>, mut room: Room) -> Resul
     Ok(room)
 }
 
-async fn add_last_messages<'a>(db: impl PgExecutor<'_>, rooms: impl Iterator<Item = &'a mut Room>) -> Result<()> {
+/// Fills in the last messages of rooms.
+///
+/// # Errors
+/// `UNAVAILABLE` without the database.
+pub async fn add_last_messages<'a>(db: impl PgExecutor<'_>, rooms: impl Iterator<Item = &'a mut Room>) -> Result<()> {
     let mut rooms: Vec<&mut Room> = rooms.collect();
     let places: Vec<(RoomId, i64)> = rooms.iter().filter_map(|room| Some((room.id, room.last_message_seq?))).collect();
     let mut found: HashMap<_, _> = messages::last_of(db, &places).await?.into_iter().collect();

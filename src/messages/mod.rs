@@ -13,6 +13,7 @@ use crate::{
     auth::AuthUser,
     config::ChatSettings,
     error::{Error, Result},
+    ids::derived,
     payload::{Fields, Length},
     presence::typing,
     rooms::{self, RoomId, RoomRef},
@@ -22,7 +23,6 @@ use chrono::{DateTime, Utc};
 use journal::{Draft, Receipt};
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
-use sha2::{Digest, Sha256};
 use sqlx::PgExecutor;
 use std::{fmt, sync::Arc};
 use uuid::Uuid;
@@ -225,15 +225,10 @@ async fn in_same_room(app: &App, room: RoomId, id: Uuid) -> Result<(MessageId, O
 /// A message's id: with a `clientMsgId` a function of room, author and it (`UUIDv8`, RFC 9562), so that a repeat
 /// collides with the first; otherwise a `UUIDv7`.
 fn message_id(room: RoomId, author: &UserId, client_msg_id: Option<&str>) -> MessageId {
-    let Some(client_msg_id) = client_msg_id else { return MessageId(Uuid::now_v7()) };
-    let mut hash = Sha256::new();
-    hash.update(room.0);
-    hash.update(author.as_str());
-    hash.update([0]);
-    hash.update(client_msg_id);
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&hash.finalize()[..16]);
-    MessageId(Uuid::new_v8(bytes))
+    MessageId(match client_msg_id {
+        Some(client_msg_id) => derived("message", &[&room.to_string(), author.as_str(), client_msg_id]),
+        None => Uuid::now_v7(),
+    })
 }
 
 /// Where a page of history begins.
@@ -293,8 +288,7 @@ pub async fn page(app: &App, room: RoomId, anchor: Anchor, limit: i64) -> Result
         Anchor::Around(seq) => (Some((seq.saturating_add(1), limit - limit / 2)), Some((seq, limit / 2))),
     };
     let mut messages = Vec::new();
-    let mut has_older = after.is_some_and(|(seq, _)| seq > 0);
-    let mut has_newer = before.is_some_and(|(seq, _)| seq < i64::MAX);
+    let (mut has_older, mut has_newer) = (false, false);
     if let Some((seq, limit)) = before {
         // One more than asked for tells whether there is more.
         let mut found = store::before(&app.db, room, seq, limit + 1).await?;

@@ -73,20 +73,28 @@ impl Realtime {
 
     /// Tells everybody in a room. `seq` is the room's number of what is told, if it has one.
     pub fn tell_room(&self, room: RoomId, seq: Option<i64>, event: &'static str, payload: &impl Serialize) {
+        if let Some(payload) = encoded(payload) {
+            self.tell_encoded(room, seq, event, &payload);
+        }
+    }
+
+    /// Tells everybody in a room what is encoded already.
+    pub fn tell_encoded(&self, room: RoomId, seq: Option<i64>, event: &'static str, payload: &Arc<RawValue>) {
         self.tell_rooms(&[room], seq, event, payload, None);
     }
 
     /// Tells everybody in any of these rooms once, but not this user.
     pub fn tell_others(&self, rooms: &[RoomId], user: &UserId, event: &'static str, payload: &impl Serialize) {
-        self.tell_rooms(rooms, None, event, payload, Some(user));
+        if let Some(payload) = encoded(payload) {
+            self.tell_rooms(rooms, None, event, &payload, Some(user));
+        }
     }
 
-    fn tell_rooms(&self, rooms: &[RoomId], seq: Option<i64>, event: &'static str, payload: &impl Serialize, except: Option<&UserId>) {
+    fn tell_rooms(&self, rooms: &[RoomId], seq: Option<i64>, event: &'static str, payload: &Arc<RawValue>, except: Option<&UserId>) {
         // Socketioxide takes no room at all for every room there is.
         if rooms.is_empty() {
             return;
         }
-        let Some(payload) = encoded(payload) else { return };
         let Some(io) = self.io.get() else { return };
         // Held until all is sent: a gate opens either before or after, never in between.
         let gates = self.gates.read().unwrap_or_else(PoisonError::into_inner);
@@ -103,7 +111,7 @@ impl Realtime {
                 audience = audience.except(user_name(user));
             }
             // The local adapter never waits.
-            match audience.emit(event, &payload).now_or_never() {
+            match audience.emit(event, payload).now_or_never() {
                 Some(Err(BroadcastError::Socket(errors))) if errors.iter().any(|error| matches!(error, SocketError::InternalChannelFull)) => {
                     self.close_slow(rooms);
                 }
@@ -137,13 +145,6 @@ impl Realtime {
         }
     }
 
-    /// Tells one connection of a user.
-    pub fn tell_connection(&self, user: &UserId, id: ConnectionId, event: &'static str, payload: &impl Serialize) {
-        if let Some(connection) = self.connections_of(user).into_iter().find(|connection| connection.id == id) {
-            connection.emit(event, payload);
-        }
-    }
-
     /// A connection that is there.
     pub fn connection(&self, id: ConnectionId) -> Option<Arc<Connection>> {
         lock(&self.connections).all.get(&id).cloned()
@@ -159,13 +160,8 @@ impl Realtime {
         self.gates.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
         let mut connections = lock(&self.connections);
         let connection = connections.all.remove(&id)?;
-        if let Some(user) = connection.known_user()
-            && let Some(of_user) = connections.by_user.get_mut(user.id())
-        {
-            of_user.retain(|other| other.id != id);
-            if of_user.is_empty() {
-                connections.by_user.remove(user.id());
-            }
+        if let Some(user) = connection.known_user() {
+            connections.part(user.id(), id);
         }
         Some(connection)
     }
@@ -189,9 +185,8 @@ impl Realtime {
     pub fn attach_gated(&self, id: ConnectionId, rooms: Vec<RoomId>) {
         let gates = self.gates.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(gate) = gates.get(&id) {
-            let mut gate = lock(gate);
-            let stays: Vec<RoomId> = rooms.into_iter().filter(|room| !gate.left.contains(room)).collect();
-            gate.rooms.extend(stays);
+            let Gate { rooms: attached, left, .. } = &mut *lock(gate);
+            attached.extend(rooms.into_iter().filter(|room| !left.contains(room)));
         }
     }
 
@@ -200,16 +195,13 @@ impl Realtime {
     /// that went meanwhile nothing happens.
     pub fn open(&self, connection: &Connection, last_seqs: &HashMap<RoomId, i64>, snapshot: impl FnOnce(&Connection)) -> bool {
         let mut gates = self.gates.write().unwrap_or_else(PoisonError::into_inner);
-        {
-            let Some(gate) = gates.get(&connection.id) else { return true };
-            let mut gate = lock(gate);
-            if std::mem::take(&mut gate.overflown) {
-                gate.waiting.clear();
-                return false;
-            }
-        }
         let Some(gate) = gates.remove(&connection.id) else { return true };
-        let gate = gate.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut gate = gate.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::take(&mut gate.overflown) {
+            gate.waiting.clear();
+            gates.insert(connection.id, Mutex::new(gate));
+            return false;
+        }
         snapshot(connection);
         for waiting in gate.waiting {
             let told = waiting.place.is_some_and(|(room, seq)| last_seqs.get(&room).is_some_and(|last| seq <= *last));
@@ -229,8 +221,8 @@ impl Realtime {
         self.gates.write().unwrap_or_else(PoisonError::into_inner).remove(&connection.id);
         let mut connections = lock(&self.connections);
         let user = connection.write().user.take();
-        if let Some(of_user) = user.and_then(|user| connections.by_user.get_mut(user.id())) {
-            of_user.retain(|other| other.id != connection.id);
+        if let Some(user) = user {
+            connections.part(user.id(), connection.id);
         }
     }
 
@@ -306,6 +298,18 @@ impl Realtime {
     /// All connections.
     pub fn connections(&self) -> Vec<Arc<Connection>> {
         lock(&self.connections).all.values().cloned().collect()
+    }
+}
+
+impl Connections {
+    /// Takes a connection from its user.
+    fn part(&mut self, user: &UserId, id: ConnectionId) {
+        if let Some(of_user) = self.by_user.get_mut(user) {
+            of_user.retain(|other| other.id != id);
+            if of_user.is_empty() {
+                self.by_user.remove(user);
+            }
+        }
     }
 }
 

@@ -92,6 +92,17 @@ impl Scene {
         assert!(seqs.is_sorted_by(|a, b| a + 1 == *b), "{seqs:?}");
     }
 
+    async fn goes_through_an_outage(&self, hurt: impl Fn(&cluster::Server), mend: impl Fn(&cluster::Server)) {
+        hurt(&self.postgres);
+        self.send_is_refused_in_time("during").await;
+        self.readyz_turns(503).await;
+        self.serves_what_needs_no_database().await;
+        mend(&self.postgres);
+        self.works_again_by_itself().await;
+        self.the_refused_one_can_be_sent_again().await;
+        self.nothing_is_lost_or_doubled().await;
+    }
+
     async fn the_refused_one_can_be_sent_again(&self) {
         self.socket.emit_ok("chat:message", &self.message("during")).await;
     }
@@ -99,48 +110,18 @@ impl Scene {
 
 #[tokio::test]
 async fn p9_postgres_stopped_and_started_again() {
-    let scene = scene().await;
-
-    scene.postgres.stop();
-
-    scene.send_is_refused_in_time("during").await;
-    scene.readyz_turns(503).await;
-    scene.serves_what_needs_no_database().await;
-    scene.postgres.start_again();
-    scene.works_again_by_itself().await;
-    scene.the_refused_one_can_be_sent_again().await;
-    scene.nothing_is_lost_or_doubled().await;
+    scene().await.goes_through_an_outage(cluster::Server::stop, cluster::Server::start_again).await;
 }
 
 #[tokio::test]
 async fn p9_postgres_killed_and_started_again() {
-    let scene = scene().await;
-
-    scene.postgres.kill();
-
-    scene.send_is_refused_in_time("during").await;
-    scene.readyz_turns(503).await;
-    scene.serves_what_needs_no_database().await;
-    scene.postgres.start_again();
-    scene.works_again_by_itself().await;
-    scene.the_refused_one_can_be_sent_again().await;
-    scene.nothing_is_lost_or_doubled().await;
+    scene().await.goes_through_an_outage(cluster::Server::kill, cluster::Server::start_again).await;
 }
 
 /// A frozen peer keeps TCP open: only a time limit around each call helps.
 #[tokio::test]
 async fn p9_postgres_frozen_and_thawed() {
-    let scene = scene().await;
-
-    scene.postgres.freeze();
-
-    scene.send_is_refused_in_time("during").await;
-    scene.readyz_turns(503).await;
-    scene.serves_what_needs_no_database().await;
-    scene.postgres.thaw();
-    scene.works_again_by_itself().await;
-    scene.the_refused_one_can_be_sent_again().await;
-    scene.nothing_is_lost_or_doubled().await;
+    scene().await.goes_through_an_outage(cluster::Server::freeze, cluster::Server::thaw).await;
 }
 
 #[tokio::test]

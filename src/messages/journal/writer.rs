@@ -317,7 +317,7 @@ impl Writer {
                 return;
             }
         };
-        self.realtime.tell_room(message.room_id, Some(message.seq), "chat:message", &encoded);
+        self.realtime.tell_encoded(message.room_id, Some(message.seq), "chat:message", &encoded);
         let ms = entry.as_ref().and_then(|entry| u64::try_from(entry.submitted.elapsed().as_millis()).ok());
         tracing::info!(room.id = %message.room_id, seq = message.seq, bytes = message.content.len(), ms, "a message was stored and told");
         if let Some(entry) = entry {
