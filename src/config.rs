@@ -102,7 +102,10 @@ pub struct SocketSettings {
     /// Largest WebSocket message or polling body, in bytes
     #[arg(long, env = "CHAT_MAX_PAYLOAD", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_024..))]
     pub max_payload: u32,
-    /// Packets that may wait for a client that reads slowly
+    /// Bytes that may wait for a WebSocket client that reads slowly, beyond what the system's own buffers hold
+    #[arg(long, env = "CHAT_SOCKET_BACKLOG", default_value_t = 1_048_576, value_parser = clap::value_parser!(u32).range(16_384..))]
+    pub socket_backlog: u32,
+    /// Packets that may wait for a client that polls slowly
     #[arg(long, env = "CHAT_SOCKET_BUFFER", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(64..=1_000_000))]
     pub socket_buffer: u32,
     /// Mirror every system:error as the `exception` event of `NestJS`

@@ -9,20 +9,21 @@ use crate::{
     lobby,
     messages::{self, journal::Journal},
     presence::{self, Presence},
-    realtime::Realtime,
+    realtime::{
+        Realtime,
+        wire::{RequestWire, Wires},
+    },
     rooms, session, users, web,
 };
 use axum::{
     Json, Router,
-    extract::{Request, State},
+    extract::{ConnectInfo, Query, Request, State},
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing,
-    serve::ListenerExt,
 };
 use serde_json::{Value, json};
-use socket2::SockRef;
 use socketioxide::{
     ParserConfig, SocketIo, TransportType,
     extract::{SocketRef, TryData},
@@ -39,8 +40,6 @@ use tower_http::{
 use uuid::Uuid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// A peer that acknowledges nothing for so long is gone, though TCP alone would wait for hours.
-const PEER_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a server that stops waits for what is under way, and then for its sockets.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -55,7 +54,7 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
     let (default_room, epoch) = prepare_database(&options, &settings).await?;
     let keys = Keys::new(&settings.auth, &secret);
     let passwords = tokio::task::spawn_blocking(Passwords::new).await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-    let realtime = Arc::new(Realtime::new(settings.sockets.namespaces.clone()));
+    let realtime = Arc::new(Realtime::default());
     let turns = Arc::default();
     let (presence, edges) = Presence::new();
     let app = App::new(Parts {
@@ -97,21 +96,12 @@ async fn prepare_database(options: &PgConnectOptions, settings: &Settings) -> Re
 /// Those of the listener.
 pub async fn serve(listener: TcpListener, app: App, pages: Router<App>, mut stop: watch::Receiver<bool>) -> std::io::Result<()> {
     let (sockets, io) = sockets(&app);
-    app.realtime.connect(io.clone());
-    let listener = listener.tap_io(|stream| {
-        let socket = SockRef::from(&*stream);
-        #[cfg(target_os = "linux")]
-        let patient = socket.set_tcp_user_timeout(Some(PEER_TIMEOUT));
-        #[cfg(not(target_os = "linux"))]
-        let patient = socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(PEER_TIMEOUT));
-        if let Err(error) = patient.and_then(|()| socket.set_tcp_nodelay(true)) {
-            tracing::debug!(%error, "a connection could not be tuned");
-        }
-    });
+    let wires = Wires { listener, limit: app.settings.sockets.socket_backlog as usize };
     let mut stopping = stop.clone();
-    let server = axum::serve(listener, router(&app, pages, sockets)).with_graceful_shutdown(async move {
-        let _ = stopping.wait_for(|stop| *stop).await;
-    });
+    let server =
+        axum::serve(wires, router(&app, pages, sockets).into_make_service_with_connect_info::<RequestWire>()).with_graceful_shutdown(async move {
+            let _ = stopping.wait_for(|stop| *stop).await;
+        });
     let mut server = tokio::spawn(server.into_future());
     tokio::select! {
         ended = &mut server => return ended.map_err(std::io::Error::other)?,
@@ -144,6 +134,7 @@ fn router(app: &App, pages: Router<App>, sockets: SocketIoLayer) -> Router {
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| Error::internal("a handler panicked").into_response()))
         .with_state(app.clone())
         .layer(sockets)
+        .layer(from_fn_with_state(app.clone(), note_upgrade))
         .layer(from_fn(web::serve_client))
         .layer(from_fn_with_state(app.clone(), check_origin))
         .layer(cors(&app.settings.http))
@@ -196,6 +187,22 @@ async fn check_origin(State(app): State<App>, request: Request, next: Next) -> R
     if is_socket && !allowed {
         tracing::info!("a socket from a foreign origin is refused");
         return Error::Forbidden("this origin is not in FRONTEND_URL").into_response();
+    }
+    next.run(request).await
+}
+
+/// Remembers the wire on which a session that began by polling wants to go on.
+async fn note_upgrade(State(app): State<App>, ConnectInfo(RequestWire(wire)): ConnectInfo<RequestWire>, request: Request, next: Next) -> Response {
+    #[derive(serde::Deserialize)]
+    struct Upgrade {
+        sid: String,
+        transport: String,
+    }
+    if request.uri().path().starts_with("/socket.io")
+        && let Ok(Query(Upgrade { sid, transport })) = Query::try_from_uri(request.uri())
+        && transport == "websocket"
+    {
+        app.realtime.upgrades.note(&sid, &wire);
     }
     next.run(request).await
 }

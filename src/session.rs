@@ -12,7 +12,7 @@ use crate::{
     messages,
     payload::Length,
     presence,
-    realtime::{Connection, ConnectionId},
+    realtime::{Connection, ConnectionId, notification},
     rooms,
     socket::{Answer, Dispatcher, Event, Incoming, Lane, Outcome},
     users::UserType,
@@ -75,7 +75,7 @@ pub async fn admit(app: App, socket: SocketRef, auth: Option<Value>, strict: boo
         tracing::info!(code, "a connection is refused in the handshake");
         return Err(format!("{code}: {error}"));
     }
-    let connection = Arc::new(Connection::new(socket.clone(), Lane::default(), app.settings.sockets.compat_nest_exception));
+    let connection = Connection::new(socket.clone(), Lane::default(), app.realtime.upgrades.clone(), app.settings.sockets.compat_nest_exception);
     socket.extensions.insert(connection.id);
     socket.on_fallback(Dispatcher { app: app.clone(), connection: Arc::downgrade(&connection), events: EVENTS });
     let (left, id) = (app.clone(), connection.id);
@@ -162,10 +162,10 @@ async fn establish(app: &App, connection: &Arc<Connection>, user: AuthUser) -> R
     let mut gate = Gated { app, connection, open: false };
     loop {
         let rooms = rooms::store::rooms_of(&app.db, user.id()).await?;
-        app.realtime.attach_gated(connection.id, rooms);
+        app.realtime.attach_gated(connection, rooms);
         let overviews = lobby::views::rooms_of(app, user.id(), None, READY_ROOMS).await?;
         let last_seqs: HashMap<_, _> = overviews.iter().map(|overview| (overview.room.id, overview.room.last_seq)).collect();
-        if app.realtime.open(connection, &last_seqs, |connection| say_ready(app, connection, &user, &overviews)) {
+        if app.realtime.open(connection, &last_seqs, &ready(app, connection, &user, &overviews)) {
             break;
         }
     }
@@ -190,7 +190,7 @@ impl Drop for Gated<'_> {
     }
 }
 
-fn say_ready(app: &App, connection: &Connection, user: &AuthUser, rooms: &[Overview]) {
+fn ready(app: &App, connection: &Connection, user: &AuthUser, rooms: &[Overview]) -> Value {
     let chat = &app.settings.chat;
     let data = json!({
         "protocol": 1,
@@ -214,7 +214,7 @@ fn say_ready(app: &App, connection: &Connection, user: &AuthUser, rooms: &[Overv
         "defaultRoomId": app.default_room,
         "rooms": rooms,
     });
-    connection.notify("session.ready", "success", "Authenticated.", &data);
+    notification("session.ready", "success", "Authenticated.", &data)
 }
 
 /// `auth:login {token, userType?}`.
@@ -312,6 +312,9 @@ pub async fn watch(app: App) {
             && let Err(error) = auth::remove_expired(&app).await
         {
             tracing::warn!(%error, "expired sessions could not be removed");
+        }
+        if count.is_multiple_of(SIZES_EVERY) {
+            app.realtime.upgrades.clean();
         }
         if count.is_multiple_of(SIZES_EVERY)
             && let Err(error) = lobby::tell_sizes(&app).await

@@ -13,7 +13,7 @@ use crate::{
     auth::AuthUser,
     error::{Error, ErrorBody, Result, trace_id},
     payload::{self, Fields},
-    realtime::Connection,
+    realtime::{Ack, Connection, wire::Outbox},
 };
 use futures_util::{
     FutureExt, StreamExt,
@@ -155,7 +155,8 @@ pub struct Dispatcher {
 impl MessageHandler<LocalAdapter, ()> for Dispatcher {
     fn call(&self, socket: Arc<Socket<LocalAdapter>>, mut packet: Packet, ack_id: Option<i64>) {
         let Some(connection) = self.connection.upgrade() else { return };
-        let Ok(ack) = AckSender::from_message_parts(&socket, &mut packet, &ack_id);
+        let Ok(sender) = AckSender::from_message_parts(&socket, &mut packet, &ack_id);
+        let ack = Ack { sender, id: ack_id };
         let raw = match packet {
             Packet::Str(text, None) => Some(text.to_string()),
             _ => None,
@@ -170,7 +171,7 @@ struct Job {
     dispatcher: Dispatcher,
     /// The packet's text, `["event", payload]`; `None` for a binary one.
     raw: Option<String>,
-    ack: AckSender,
+    ack: Ack,
 }
 
 impl Job {
@@ -260,7 +261,7 @@ struct Pending {
     connection: Arc<Connection>,
     event: String,
     reference: Option<String>,
-    ack: AckSender,
+    ack: Ack,
 }
 
 type InFlight = FuturesOrdered<BoxFuture<'static, (Pending, Result<Answer>)>>;
@@ -355,7 +356,7 @@ fn read(raw: Option<&str>, most: usize) -> (String, Result<Value>) {
 }
 
 #[derive(Serialize)]
-struct Ack<'a> {
+struct Reply<'a> {
     ok: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<&'a RawValue>,
@@ -368,20 +369,22 @@ struct Ack<'a> {
 impl Pending {
     fn answer(self, result: Result<Answer>) {
         let Self { connection, event, reference, ack } = self;
-        let (sent, close) = match result {
-            Ok(Answer { data, warnings, close }) => (ack.send(&Ack { ok: true, data: data.as_deref(), error: None, warnings: &warnings }), close),
+        let mut outbox = Outbox::default();
+        let close = match result {
+            Ok(Answer { data, warnings, close }) => {
+                connection.acknowledge(ack, &Reply { ok: true, data: data.as_deref(), error: None, warnings: &warnings }, &mut outbox);
+                close
+            }
             Err(error) => {
                 let shown: String = event.chars().take(64).collect();
                 let body = error.into_body(trace_id()).about(&shown, reference);
                 tracing::info!(connection.id = %connection.id, event = ?shown, code = body.code(), "an event is refused");
-                let sent = ack.send(&Ack { ok: false, data: None, error: Some(&body), warnings: &[] });
+                connection.acknowledge(ack, &Reply { ok: false, data: None, error: Some(&body), warnings: &[] }, &mut outbox);
                 connection.emit_error(&body);
-                (sent, false)
+                false
             }
         };
-        if let Err(error) = sent {
-            connection.not_sent(&error);
-        }
+        outbox.flush_now();
         if close {
             connection.close();
         }

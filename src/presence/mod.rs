@@ -182,7 +182,7 @@ async fn tell_edge(app: &App, edge: &Edge) -> Result<()> {
     let status = Status::new(edge.user.clone(), edge.online, Some(edge.at), edge.at);
     let event = if edge.online { "status:online" } else { "status:offline" };
     tracing::debug!(user.id = %edge.user, event, rooms = rooms.len(), "a presence edge is told");
-    app.realtime.tell_others(&rooms, &edge.user, event, &status);
+    app.realtime.tell_others(&rooms, &edge.user, event, &status, false);
     Ok(())
 }
 

@@ -126,5 +126,5 @@ fn tell(app: &App, room: RoomId, user: &UserId, name: Option<&str>, ttl: Option<
         "ttlMs": ttl.map_or(0, |ttl| ttl.as_millis()),
         "timestamp": crate::time::format(Utc::now()),
     });
-    app.realtime.tell_others(&[room], user, "status:typing", &payload);
+    app.realtime.tell_others(&[room], user, "status:typing", &payload, true);
 }

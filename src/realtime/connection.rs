@@ -1,24 +1,37 @@
 //! One socket in one namespace: who it is, and whether it may still do anything.
 
-use super::room_name;
+use super::{
+    frames::{self, News},
+    wire::{Outbox, RequestWire, TooSlow, Upgrades, Wire},
+};
 use crate::{
     auth::AuthUser,
     error::{Error, ErrorBody, trace_id},
     rooms::RoomId,
     socket::Lane,
+    users::UserId,
 };
+use axum::extract::ConnectInfo;
+use bytes::Bytes;
 use chrono::Utc;
 use serde::{Serialize, Serializer, ser::Error as _};
-use serde_json::json;
-use socketioxide::{SendError, SocketError, extract::SocketRef};
+use serde_json::{Value, json, value::RawValue};
+use socketioxide::{
+    SendError, SocketError, TransportType,
+    extract::{AckSender, SocketRef},
+};
 use std::{
+    collections::{HashMap, HashSet},
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Instant,
 };
 use uuid::Uuid;
+
+/// Most events that wait behind one gate; with more the snapshot is read again instead.
+const GATE_LIMIT: usize = 1_000;
 
 /// The name of a connection; unlike the engine's session id it may be shown.
 pub type ConnectionId = Uuid;
@@ -32,10 +45,63 @@ pub struct Connection {
     /// When it came.
     pub opened: Instant,
     pub(super) socket: SocketRef,
+    /// Rooms in whose audience it is.
+    pub(super) rooms: Mutex<Vec<RoomId>>,
+    me: Weak<Self>,
+    upgrades: Arc<Upgrades>,
     nest_exceptions: bool,
     closed: AtomicBool,
     is_slow: AtomicBool,
+    gone: AtomicBool,
+    voice: Mutex<Voice>,
     identity: RwLock<Identity>,
+}
+
+/// How it is spoken to.
+#[derive(Default)]
+struct Voice {
+    gate: Option<Gate>,
+    road: Road,
+}
+
+/// The way that events take to the client.
+#[derive(Default)]
+enum Road {
+    /// Through the engine: polling, and the first word on every wire.
+    #[default]
+    Engine,
+    /// The engine still has to write the last that it was given: what comes after it waits.
+    Turning { wire: Arc<Wire>, waiting: Vec<Bytes> },
+    /// Framed here, and straight to the wire.
+    Wire(Arc<Wire>),
+}
+
+/// What waits until a connection has had its snapshot.
+#[derive(Default)]
+struct Gate {
+    left: HashSet<RoomId>,
+    waiting: Vec<Waiting>,
+    overflown: bool,
+}
+
+struct Waiting {
+    place: Option<(RoomId, i64)>,
+    event: &'static str,
+    payload: Arc<RawValue>,
+}
+
+/// An acknowledgement that is due.
+pub struct Ack {
+    /// The way through the engine.
+    pub sender: AckSender,
+    /// The number that the client gave it; none if it does not wait.
+    pub id: Option<i64>,
+}
+
+/// One packet on its way to one client.
+enum Packet<'a> {
+    Event(&'a str, &'a RawValue),
+    Ack(Ack, &'a RawValue),
 }
 
 /// What cannot be encoded.
@@ -68,17 +134,22 @@ enum Showing {
 
 impl Connection {
     /// A connection that has not authenticated yet.
-    pub fn new(socket: SocketRef, lane: Lane, nest_exceptions: bool) -> Self {
-        Self {
+    pub fn new(socket: SocketRef, lane: Lane, upgrades: Arc<Upgrades>, nest_exceptions: bool) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
             id: Uuid::new_v4(),
             lane,
             opened: Instant::now(),
             socket,
+            rooms: Mutex::default(),
+            me: me.clone(),
+            upgrades,
             nest_exceptions,
             closed: AtomicBool::new(false),
             is_slow: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            voice: Mutex::default(),
             identity: RwLock::default(),
-        }
+        })
     }
 
     /// Who it is.
@@ -156,35 +227,160 @@ impl Connection {
         self.socket.ns()
     }
 
-    /// Whether it is attached to a room.
+    /// Whether it is in a room's audience.
     pub fn hears(&self, room: RoomId) -> bool {
-        let name = room_name(room);
-        self.socket.rooms().iter().any(|room| *room == name)
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner).contains(&room)
     }
 
     /// Sends one event to it alone.
     pub fn emit(&self, event: &str, payload: &(impl Serialize + ?Sized)) {
-        if let Err(error) = self.socket.emit(event, payload) {
-            self.not_sent(&error);
+        if let Some(payload) = frames::encoded(payload) {
+            self.send(&mut self.voice(), Packet::Event(event, &payload), None);
         }
     }
 
-    /// Something could not be sent to it. If its buffer is full it reads too slowly and has missed something: better it
-    /// is closed and comes again than that it goes on with a hole. It hears nothing more, and is told as soon as
-    /// there is room.
-    pub fn not_sent(&self, error: &SendError) {
+    /// Answers one of its events.
+    pub fn acknowledge(&self, ack: Ack, answer: &impl Serialize, outbox: &mut Outbox) {
+        if ack.id.is_some()
+            && let Some(answer) = frames::encoded(answer)
+        {
+            self.send(&mut self.voice(), Packet::Ack(ack, &answer), Some(outbox));
+        }
+    }
+
+    /// Tells it what is told to several.
+    pub(super) fn hear(&self, news: &mut News<'_>, outbox: &mut Outbox) {
+        if self.is_closed() {
+            return;
+        }
+        let mut voice = self.voice();
+        if let Some(gate) = &mut voice.gate {
+            for told in news.events {
+                let place = news.room.and_then(|room| Some((room, told.seq?)));
+                gate.push(Waiting { place, event: told.event, payload: told.payload.clone() });
+            }
+            return;
+        }
+        if let Road::Wire(wire) = &voice.road {
+            if news.is_passing && wire.is_behind() {
+                return;
+            }
+            let pushed = wire.push(news.frames(self.namespace()), outbox);
+            self.check(&voice, &pushed);
+        } else {
+            for told in news.events {
+                self.send(&mut voice, Packet::Event(told.event, &told.payload), Some(outbox));
+            }
+        }
+    }
+
+    /// Sends a packet on the road that it is on. On a WebSocket the first one goes through the engine, which may have
+    /// packets of its own before it, and marks the place after which everything goes straight to the wire. The mark is a
+    /// tab between two tokens: JSON allows it, and no encoder here or in the engine writes one.
+    fn send(&self, voice: &mut Voice, packet: Packet<'_>, outbox: Option<&mut Outbox>) {
+        match &mut voice.road {
+            Road::Wire(wire) => {
+                let frame = packet.framed(self.namespace());
+                let pushed = if let Some(outbox) = outbox {
+                    wire.push(frame, outbox)
+                } else {
+                    let mut outbox = Outbox::default();
+                    let pushed = wire.push(frame, &mut outbox);
+                    outbox.flush_now();
+                    pushed
+                };
+                self.check(voice, &pushed);
+            }
+            Road::Turning { wire, waiting } => {
+                let behind = waiting.iter().map(Bytes::len).sum::<usize>() >= wire.limit();
+                if !behind {
+                    waiting.push(packet.framed(self.namespace()));
+                }
+                self.check(voice, &if behind { Err(TooSlow) } else { Ok(()) });
+            }
+            Road::Engine => {
+                let mut marked = None;
+                if let Some(wire) = self.wire()
+                    && let Some((start, payload)) = packet.marked(self.namespace())
+                {
+                    let me = self.me.clone();
+                    let turn = move || me.upgrade().into_iter().for_each(|connection| connection.turn());
+                    wire.when_written(start, Box::new(turn));
+                    voice.road = Road::Turning { wire, waiting: Vec::new() };
+                    marked = Some(payload);
+                }
+                let sent = match packet {
+                    Packet::Event(event, payload) => self.socket.emit(event, marked.as_deref().unwrap_or(payload)),
+                    Packet::Ack(ack, payload) => ack.sender.send(marked.as_deref().unwrap_or(payload)),
+                };
+                if let Err(error) = sent {
+                    self.not_sent(&error);
+                }
+            }
+        }
+    }
+
+    /// The connection's wire, if it is a WebSocket by now.
+    fn wire(&self) -> Option<Arc<Wire>> {
+        if self.socket.transport_type() != TransportType::Websocket {
+            return None;
+        }
+        let handshake = self.socket.req_parts();
+        if handshake.uri.query().is_some_and(|query| query.contains("transport=websocket")) {
+            handshake.extensions.get::<ConnectInfo<RequestWire>>().map(|wire| wire.0.0.clone())
+        } else {
+            self.upgrades.of(self.socket.id.as_str())
+        }
+    }
+
+    /// The engine has written its last: from now on everything goes straight to the wire, beginning with what waited.
+    fn turn(&self) {
+        let mut outbox = Outbox::default();
+        let mut voice = self.voice();
+        if let Road::Turning { wire, waiting } = std::mem::take(&mut voice.road) {
+            let pushed = waiting.into_iter().try_for_each(|frame| wire.push(frame, &mut outbox));
+            voice.road = Road::Wire(wire);
+            tracing::trace!(connection.id = %self.id, "a connection is told on its wire");
+            self.check(&voice, &pushed);
+        }
+        drop(voice);
+        outbox.flush_now();
+        if self.is_closed() {
+            self.close();
+        }
+    }
+
+    /// If it reads too slowly it has missed something: better it is closed and comes again than that it goes on with a
+    /// hole. It is told so after everything that it did not miss, and hears nothing more.
+    fn check(&self, voice: &Voice, pushed: &Result<(), TooSlow>) {
+        if pushed.is_ok() || self.is_slow.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.closed.store(true, Ordering::Release);
+        tracing::warn!(connection.id = %self.id, "a client reads too slowly and is closed");
+        let (Road::Wire(wire) | Road::Turning { wire, .. }) = &voice.road else { return };
+        let error = frames::encoded(&Error::SlowConsumer.into_body(trace_id()));
+        let mut last = error.map(|error| Packet::Event("system:error", &error).framed(self.namespace()).to_vec()).unwrap_or_default();
+        last.extend(frames::GOODBYE);
+        wire.end_with(last.into());
+    }
+
+    /// Something could not be given to the engine. If its buffer is full the client reads too slowly, as in [`check`]; it
+    /// is told as soon as there is room.
+    ///
+    /// [`check`]: Self::check
+    fn not_sent(&self, error: &SendError) {
         let full = matches!(error, SendError::Socket(SocketError::InternalChannelFull));
         if full && !self.is_slow.swap(true, Ordering::AcqRel) {
             self.closed.store(true, Ordering::Release);
-            self.socket.leave_all();
             tracing::warn!(connection.id = %self.id, "a client reads too slowly and is closed");
         }
     }
 
-    /// Whether its buffer is full. What cannot be encoded is not sent, but room for it is looked for first.
-    pub(super) fn is_full(&self) -> Option<SendError> {
-        let error = self.socket.emit("", &Unsendable).err()?;
-        matches!(error, SendError::Socket(SocketError::InternalChannelFull)).then_some(error)
+    /// Whether the engine's buffer for it is full. What cannot be encoded is not sent, but room for it is looked for first.
+    fn is_full(&self) -> bool {
+        let sent = self.socket.emit("", &Unsendable);
+        matches!(sent, Err(SendError::Socket(SocketError::InternalChannelFull)))
     }
 
     /// Sends `system:error`, and its twin for clients of `NestJS`.
@@ -197,16 +393,7 @@ impl Connection {
 
     /// Sends `system:notification`.
     pub fn notify(&self, kind: &str, level: &str, message: &str, data: &impl Serialize) {
-        let notification = json!({
-            "id": Uuid::now_v7(),
-            "type": kind,
-            "level": level,
-            "message": message,
-            "success": level != "warning",
-            "data": data,
-            "timestamp": crate::time::format(Utc::now()),
-        });
-        self.emit("system:notification", &notification);
+        self.emit("system:notification", &notification(kind, level, message, data));
     }
 
     /// Says why, and closes it.
@@ -221,10 +408,16 @@ impl Connection {
     /// connections tries again until it can.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        if self.is_slow.load(Ordering::Acquire) {
-            if self.is_full().is_some() {
-                return;
-            }
+        let is_slow = self.is_slow.load(Ordering::Acquire);
+        match &self.voice().road {
+            // The goodbye must not overtake what still waits.
+            Road::Turning { .. } => return,
+            // The wire ends by itself.
+            Road::Wire(_) if is_slow => return,
+            Road::Engine if is_slow && self.is_full() => return,
+            Road::Engine | Road::Wire(_) => {}
+        }
+        if is_slow {
             self.emit_error(&Error::SlowConsumer.into_body(trace_id()));
         }
         if let Err(error) = self.socket.clone().disconnect() {
@@ -232,15 +425,76 @@ impl Connection {
         }
     }
 
-    /// Attaches it to a Socket.IO room.
-    pub(super) fn join(&self, room: String) {
-        if self.socket.connected() && !self.is_closed() {
-            self.socket.join(room);
-            // A join that raced with the disconnect would leave a ghost in the room.
-            if !self.socket.connected() {
-                self.socket.leave_all();
+    /// Lets what it hears wait, until the gate is opened.
+    pub(super) fn close_gate(&self) {
+        self.voice().gate = Some(Gate::default());
+    }
+
+    /// Gives the gate up, and what waits behind it.
+    pub(super) fn abandon_gate(&self) {
+        self.voice().gate = None;
+    }
+
+    /// Opens the gate: sends the snapshot, then what waited and is not in it. Says no, and keeps the gate closed and
+    /// empty, when so much waited that the snapshot should be read again.
+    pub(super) fn open_gate(&self, snapshot: &RawValue, last_seqs: &HashMap<RoomId, i64>) -> bool {
+        let mut voice = self.voice();
+        let Some(gate) = &mut voice.gate else { return true };
+        let waiting = std::mem::take(&mut gate.waiting);
+        if std::mem::take(&mut gate.overflown) {
+            return false;
+        }
+        voice.gate = None;
+        let mut outbox = Outbox::default();
+        self.send(&mut voice, Packet::Event("system:notification", snapshot), Some(&mut outbox));
+        for Waiting { place, event, payload } in waiting {
+            let told = place.is_some_and(|(room, seq)| last_seqs.get(&room).is_some_and(|last| seq <= *last));
+            if !told {
+                self.send(&mut voice, Packet::Event(event, &payload), Some(&mut outbox));
             }
         }
+        drop(voice);
+        outbox.flush_now();
+        true
+    }
+
+    /// The user came into a room: what a gate knows of it is out of date.
+    pub(super) fn came(&self, room: RoomId) {
+        if let Some(gate) = &mut self.voice().gate {
+            gate.left.remove(&room);
+        }
+    }
+
+    /// The user is no longer in a room: nothing more of it is heard, nor what still waits.
+    pub(super) fn left(&self, room: RoomId) {
+        if let Some(gate) = &mut self.voice().gate {
+            gate.left.insert(room);
+            gate.waiting.retain(|waiting| waiting.place.is_none_or(|(place, _)| place != room));
+        }
+    }
+
+    /// Whether the user left a room while the gate was closed.
+    pub(super) fn has_left(&self, room: RoomId) -> bool {
+        self.voice().gate.as_ref().is_some_and(|gate| gate.left.contains(&room))
+    }
+
+    /// It has ended: it joins no audience any more.
+    pub(super) fn set_gone(&self) {
+        self.gone.store(true, Ordering::Release);
+    }
+
+    /// Whether it has ended.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// Whether it is a connection of this user.
+    pub(super) fn is_of(&self, user: &UserId) -> bool {
+        self.read().user.as_ref().is_some_and(|own| own.id() == user)
+    }
+
+    fn voice(&self) -> MutexGuard<'_, Voice> {
+        self.voice.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Identity> {
@@ -250,4 +504,51 @@ impl Connection {
     pub(super) fn write(&self) -> RwLockWriteGuard<'_, Identity> {
         self.identity.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Gate {
+    fn push(&mut self, waiting: Waiting) {
+        if self.waiting.len() < GATE_LIMIT {
+            self.waiting.push(waiting);
+        } else {
+            self.overflown = true;
+        }
+    }
+}
+
+impl Packet<'_> {
+    fn framed(&self, namespace: &str) -> Bytes {
+        let mut frame = Vec::new();
+        match self {
+            Self::Event(event, payload) => frames::append_event(&mut frame, namespace, event, payload),
+            Self::Ack(ack, payload) => frames::append_ack(&mut frame, namespace, ack.id.unwrap_or_default(), payload),
+        }
+        frame.into()
+    }
+
+    /// The payload with a mark, and the start of the packet's text by which the mark is known.
+    fn marked(&self, namespace: &str) -> Option<(Box<[u8]>, Box<RawValue>)> {
+        let (Self::Event(_, payload) | Self::Ack(_, payload)) = self;
+        let rest = payload.get().strip_prefix('{')?;
+        let marked = RawValue::from_string(format!("{{\t{rest}")).ok()?;
+        let namespace = frames::prefix(namespace);
+        let start = match self {
+            Self::Event(event, _) => format!("2{namespace}[\"{event}\",{{\t"),
+            Self::Ack(ack, _) => format!("3{namespace}{}[{{\t", ack.id.unwrap_or_default()),
+        };
+        Some((start.into_bytes().into(), marked))
+    }
+}
+
+/// A `system:notification`.
+pub fn notification(kind: &str, level: &str, message: &str, data: &impl Serialize) -> Value {
+    json!({
+        "id": Uuid::now_v7(),
+        "type": kind,
+        "level": level,
+        "message": message,
+        "success": level != "warning",
+        "data": data,
+        "timestamp": crate::time::format(Utc::now()),
+    })
 }

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     error::{Error, Result, violates},
     messages::{MessageId, Sender},
-    realtime::Realtime,
+    realtime::{Realtime, Told, wire::Outbox},
     rooms::{
         RoomId,
         turns::{Turn, Turns},
@@ -184,16 +184,16 @@ impl Writer {
     /// Tells and acknowledges what was stored, in the order of the numbers, and refuses the rest.
     async fn answer(&mut self, batch: Vec<Entry>, verdicts: Vec<Verdict>) {
         let mut verdicts: HashMap<Uuid, Verdict> = verdicts.into_iter().map(|verdict| (verdict.id, verdict)).collect();
-        let mut refused = Vec::new();
+        let (mut stored, mut refused) = (Vec::new(), Vec::new());
         for entry in batch {
             match verdicts.remove(&entry.draft.id.0) {
                 Some(Verdict { seq: Some(seq), created_at: Some(created_at), .. }) => {
-                    let message = message(&entry.draft, seq, created_at);
-                    self.tell(&message, Some(entry));
+                    stored.push((message(&entry.draft, seq, created_at), Some(entry)));
                 }
                 verdict => refused.push((entry, verdict.and_then(|verdict| verdict.refusal))),
             }
         }
+        self.tell(stored).await;
         self.refuse(refused).await;
     }
 
@@ -289,14 +289,16 @@ impl Writer {
         let mut entries: HashMap<MessageId, Entry> = batch.into_iter().map(|entry| (entry.draft.id, entry)).collect();
         found.sort_by_key(|message| message.seq);
         let newest = found.iter().map(|message| message.created_at).max();
+        let mut stored = Vec::new();
         for message in found {
             let entry = entries.remove(&message.id);
             if self.link.is_new(&message) {
-                self.tell(&message, entry);
+                stored.push((message, entry));
             } else if let Some(entry) = entry {
                 answer_repeat(&message, entry);
             }
         }
+        self.tell(stored).await;
         self.link.settled(newest);
         let mut rest: Vec<Entry> = entries.into_values().filter(|entry| !entry.answer.is_closed()).collect();
         rest.sort_by_key(|entry| ids.iter().position(|id| *id == entry.draft.id.0));
@@ -307,21 +309,31 @@ impl Writer {
         rest
     }
 
-    fn tell(&self, message: &Message, entry: Option<Entry>) {
-        let encoded: Arc<RawValue> = match to_raw_value(message) {
-            Ok(encoded) => encoded.into(),
-            Err(error) => {
-                if let Some(entry) = entry {
-                    entry.refuse(Error::internal(error));
+    /// Tells stored messages to their rooms, all of a room in one go, then acknowledges them.
+    async fn tell(&mut self, stored: Vec<(Message, Option<Entry>)>) {
+        let (mut rooms, mut accepted): (HashMap<RoomId, Vec<Told>>, Vec<_>) = (HashMap::new(), Vec::new());
+        for (message, entry) in stored {
+            let payload: Arc<RawValue> = match to_raw_value(&message) {
+                Ok(encoded) => encoded.into(),
+                Err(error) => {
+                    if let Some(entry) = entry {
+                        entry.refuse(Error::internal(error));
+                    }
+                    continue;
                 }
-                return;
-            }
-        };
-        self.realtime.tell_encoded(message.room_id, Some(message.seq), "chat:message", &encoded);
-        let ms = entry.as_ref().and_then(|entry| u64::try_from(entry.submitted.elapsed().as_millis()).ok());
-        tracing::info!(room.id = %message.room_id, seq = message.seq, bytes = message.content.len(), ms, "a message was stored and told");
-        if let Some(entry) = entry {
-            entry.accept(Stored { message: encoded, duplicate: false });
+            };
+            rooms.entry(message.room_id).or_default().push(Told { seq: Some(message.seq), event: "chat:message", payload: payload.clone() });
+            let ms = entry.as_ref().and_then(|entry| u64::try_from(entry.submitted.elapsed().as_millis()).ok());
+            tracing::info!(room.id = %message.room_id, seq = message.seq, bytes = message.content.len(), ms, "a message was stored and told");
+            accepted.extend(entry.map(|entry| (entry, payload)));
+        }
+        let mut outbox = Outbox::default();
+        for (room, messages) in &rooms {
+            self.realtime.tell_all(*room, messages, &mut outbox);
+        }
+        outbox.flush().await;
+        for (entry, message) in accepted {
+            entry.accept(Stored { message, duplicate: false });
         }
     }
 }
