@@ -17,8 +17,8 @@ use crate::{
 };
 use axum::{
     Json, Router,
-    extract::{ConnectInfo, Query, Request, State},
-    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    extract::{ConnectInfo, OriginalUri, Query, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing,
@@ -40,6 +40,8 @@ use tower_http::{
 use uuid::Uuid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What a WebSocket keeps to read into; a larger event grows it for a while. The engine's own default is 4 KiB.
+const READ_BUFFER: usize = 1_024;
 /// How long a server that stops waits for what is under way, and then for its sockets.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -134,7 +136,7 @@ fn router(app: &App, pages: Router<App>, sockets: SocketIoLayer) -> Router {
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| Error::internal("a handler panicked").into_response()))
         .with_state(app.clone())
         .layer(sockets)
-        .layer(from_fn_with_state(app.clone(), note_upgrade))
+        .layer(from_fn_with_state(app.clone(), before_engine))
         .layer(from_fn(web::serve_client))
         .layer(from_fn_with_state(app.clone(), check_origin))
         .layer(cors(&app.settings.http))
@@ -191,20 +193,52 @@ async fn check_origin(State(app): State<App>, request: Request, next: Next) -> R
     next.run(request).await
 }
 
-/// Remembers the wire on which a session that began by polling wants to go on.
-async fn note_upgrade(State(app): State<App>, ConnectInfo(RequestWire(wire)): ConnectInfo<RequestWire>, request: Request, next: Next) -> Response {
+/// Prepares what the engine gets to see: the request of a handshake, which it keeps as long as the session lasts, and
+/// the upgrade of a session that began by polling, whose wire we must know.
+async fn before_engine(
+    State(app): State<App>,
+    ConnectInfo(RequestWire(wire)): ConnectInfo<RequestWire>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     #[derive(serde::Deserialize)]
-    struct Upgrade {
-        sid: String,
-        transport: String,
+    struct Session {
+        sid: Option<String>,
+        transport: Option<String>,
     }
     if request.uri().path().starts_with("/socket.io")
-        && let Ok(Query(Upgrade { sid, transport })) = Query::try_from_uri(request.uri())
-        && transport == "websocket"
+        && let Ok(Query(session)) = Query::<Session>::try_from_uri(request.uri())
     {
-        app.realtime.upgrades.note(&sid, &wire);
+        match session.sid {
+            Some(sid) if session.transport.is_some_and(|transport| transport == "websocket") => app.realtime.upgrades.note(&sid, &wire),
+            Some(_) => {}
+            None => lighten(&mut request),
+        }
     }
     next.run(request).await
+}
+
+/// Keeps of a request only what the engine and we look at, copied: whatever is left of it as it came keeps hyper's whole
+/// read buffer alive, 8 to 16 KiB a connection.
+fn lighten(request: &mut Request) {
+    const KEPT: [HeaderName; 9] = [
+        header::AUTHORIZATION,
+        header::CONNECTION,
+        header::CONTENT_LENGTH,
+        header::CONTENT_TYPE,
+        header::ORIGIN,
+        header::SEC_WEBSOCKET_KEY,
+        header::SEC_WEBSOCKET_VERSION,
+        header::UPGRADE,
+        header::USER_AGENT,
+    ];
+    let copied = |name: &HeaderName| HeaderValue::from_bytes(request.headers().get(name)?.as_bytes()).ok();
+    let headers: HeaderMap = KEPT.into_iter().filter_map(|name| copied(&name).map(|value| (name, value))).collect();
+    if let Ok(uri) = Uri::try_from(request.uri().to_string()) {
+        *request.uri_mut() = uri;
+    }
+    *request.headers_mut() = headers;
+    request.extensions_mut().remove::<OriginalUri>();
 }
 
 fn cors(settings: &HttpSettings) -> CorsLayer {
@@ -230,6 +264,7 @@ fn sockets(app: &App) -> (SocketIoLayer, SocketIo) {
         .ws_max_message_size(*max_payload as usize)
         .ws_max_frame_size(*max_payload as usize)
         .max_buffer_size(*socket_buffer as usize)
+        .ws_read_buffer_size(READ_BUFFER)
         .with_parser(ParserConfig::common().max_incoming_binaries(0));
     let builder = match (transports.contains(&Transport::Websocket), transports.contains(&Transport::Polling)) {
         (true, false) => builder.transports([TransportType::Websocket]),
