@@ -7,7 +7,7 @@ use crate::{
     messages::journal::Journal,
     presence::{Presence, typing::Typing},
     realtime::Realtime,
-    rooms::{RoomId, turns::Turns},
+    rooms::{RoomId, Slugs, turns::Turns},
 };
 use sqlx::PgPool;
 use std::{ops::Deref, sync::Arc, time::Duration};
@@ -33,6 +33,8 @@ pub struct Parts {
     pub realtime: Arc<Realtime>,
     /// Keeps what is told of a room in order.
     pub turns: Arc<Turns>,
+    /// Which rooms the slugs mean.
+    pub slugs: Slugs,
     /// Who is here.
     pub presence: Presence,
     /// Who is typing.

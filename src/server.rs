@@ -66,6 +66,7 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
         journal: Journal::start(options, settings.database.database_timeout, realtime.clone(), Arc::clone(&turns)),
         realtime,
         turns,
+        slugs: rooms::Slugs::default(),
         presence,
         typing: presence::typing::Typing::default(),
         quiet_rooms: lobby::QuietRooms::default(),

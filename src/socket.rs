@@ -15,11 +15,7 @@ use crate::{
     payload::{self, Fields},
     realtime::{Ack, Connection, wire::Outbox},
 };
-use futures_util::{
-    FutureExt, StreamExt,
-    future::{BoxFuture, Either, select},
-    stream::FuturesOrdered,
-};
+use futures_util::{FutureExt, future::BoxFuture};
 use serde::Serialize;
 use serde_json::{
     Value,
@@ -34,7 +30,6 @@ use socketioxide::{
 use std::{
     collections::VecDeque,
     panic::AssertUnwindSafe,
-    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 use tokio::{sync::Notify, time::timeout};
@@ -49,11 +44,14 @@ const IN_FLIGHT: usize = 256;
 pub enum Outcome {
     /// The answer.
     Done(Answer),
-    /// The answer of something that keeps its place in the order by itself: the lane goes on.
-    Later(BoxFuture<'static, Result<Answer>>),
+    /// It is handed on to something that keeps the order by itself and will answer: the lane goes on.
+    Later(Box<dyn FnOnce(Reply) + Send>),
     /// A refusal after which the connection is closed.
     Refused(Error),
 }
+
+/// Answers an event, once. What it says leaves with the outbox.
+pub type Reply = Box<dyn FnOnce(Result<Answer>, &mut Outbox) + Send>;
 
 /// What goes into an acknowledgement that says yes.
 #[derive(Default)]
@@ -162,7 +160,7 @@ impl MessageHandler<LocalAdapter, ()> for Dispatcher {
             _ => None,
         };
         if let Err(job) = connection.lane.push(Job { dispatcher: self.clone(), raw, ack }) {
-            Pending { connection, event: String::new(), reference: None, ack: job.ack }.answer(Err(Error::RateLimited { retry_after_ms: 1_000 }));
+            Pending { connection, event: String::new(), reference: None, ack: job.ack }.answer_now(Err(Error::RateLimited { retry_after_ms: 1_000 }));
         }
     }
 }
@@ -182,9 +180,13 @@ impl Job {
 
 /// A connection's queue of events. Nothing runs while it is empty.
 #[derive(Clone, Default)]
-pub struct Lane {
-    queue: Arc<Mutex<Queue>>,
-    arrived: Arc<Notify>,
+pub struct Lane(Arc<LaneState>);
+
+#[derive(Default)]
+struct LaneState {
+    queue: Mutex<Queue>,
+    /// Somebody in flight was answered.
+    answered: Notify,
 }
 
 #[derive(Default)]
@@ -192,14 +194,17 @@ struct Queue {
     own: VecDeque<BoxFuture<'static, ()>>,
     jobs: VecDeque<Job>,
     bytes: usize,
+    in_flight: usize,
     open: bool,
     running: bool,
 }
 
+/// An event that will be answered by somebody else.
+struct InFlight(Lane);
+
 enum Next {
     Own(BoxFuture<'static, ()>),
     Job(Job),
-    Nothing,
 }
 
 impl Lane {
@@ -229,30 +234,50 @@ impl Lane {
     }
 
     fn run(&self, queue: &mut Queue) {
-        if queue.running {
-            self.arrived.notify_one();
-        } else if queue.open {
+        if queue.open && !queue.running {
             queue.running = true;
             tokio::spawn(drain(self.clone()));
         }
     }
 
-    /// What comes next. When there is nothing, and nothing is in flight either, the lane stops running.
-    fn next(&self, idle: bool) -> Next {
+    /// What comes next. When there is nothing the lane stops running.
+    fn next(&self) -> Option<Next> {
         let mut queue = self.lock();
         if let Some(own) = queue.own.pop_front() {
-            return Next::Own(own);
+            return Some(Next::Own(own));
         }
         if let Some(job) = queue.jobs.pop_front() {
             queue.bytes -= job.size();
-            return Next::Job(job);
+            return Some(Next::Job(job));
         }
-        queue.running = !idle;
-        Next::Nothing
+        queue.running = false;
+        // Most connections are silent most of the time: they keep no room for a queue.
+        queue.jobs = VecDeque::new();
+        queue.own = VecDeque::new();
+        None
+    }
+
+    /// Waits until fewer than so many are in flight.
+    async fn until_fewer_than(&self, limit: usize) {
+        while self.lock().in_flight >= limit {
+            self.0.answered.notified().await;
+        }
+    }
+
+    fn send_ahead(&self) -> InFlight {
+        self.lock().in_flight += 1;
+        InFlight(self.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.lock().in_flight -= 1;
+        self.0.0.answered.notify_one();
     }
 }
 
@@ -264,60 +289,39 @@ struct Pending {
     ack: Ack,
 }
 
-type InFlight = FuturesOrdered<BoxFuture<'static, (Pending, Result<Answer>)>>;
-
 async fn drain(lane: Lane) {
-    let mut in_flight = InFlight::new();
-    loop {
-        match lane.next(in_flight.is_empty()) {
+    while let Some(next) = lane.next() {
+        match next {
             Next::Own(own) => {
-                settle(&mut in_flight).await;
+                lane.until_fewer_than(1).await;
                 if AssertUnwindSafe(own).catch_unwind().await.is_err() {
                     tracing::error!("letting a connection in panicked");
                 }
             }
-            Next::Job(job) => begin(job, &mut in_flight).await,
-            Next::Nothing if in_flight.is_empty() => return,
-            Next::Nothing => match select(in_flight.next(), pin!(lane.arrived.notified())).await {
-                Either::Left((Some((pending, result)), _)) => pending.answer(result),
-                Either::Left((None, _)) | Either::Right(_) => {}
-            },
-        }
-        while in_flight.len() >= IN_FLIGHT
-            && let Some((pending, result)) = in_flight.next().await
-        {
-            pending.answer(result);
+            Next::Job(job) => begin(job).await,
         }
     }
 }
 
-/// Waits until everything before has been answered.
-async fn settle(in_flight: &mut InFlight) {
-    while let Some((pending, result)) = in_flight.next().await {
-        pending.answer(result);
-    }
-}
-
-async fn begin(job: Job, in_flight: &mut InFlight) {
+async fn begin(job: Job) {
     let Some(connection) = job.dispatcher.connection.upgrade() else { return };
     let app = &job.dispatcher.app;
     let (name, payload) = read(job.raw.as_deref(), app.settings.chat.max_event as usize);
     let event = job.dispatcher.events.iter().find(|event| event.name == name);
     tracing::debug!(connection.id = %connection.id, event = ?name, bytes = job.raw.as_ref().map(String::len), "an event arrived");
     let mut pending = Pending { connection, event: name, reference: None, ack: job.ack };
-    if event.is_none_or(|event| !event.overtakes) {
-        settle(in_flight).await;
-    }
+    let most = if event.is_some_and(|event| event.overtakes) { IN_FLIGHT } else { 1 };
+    pending.connection.lane.until_fewer_than(most).await;
     if event.is_none_or(|event| !event.open) {
         match pending.connection.user() {
             Ok(user) => app.presence.touch(user.id()),
-            Err(error) => return pending.answer(Err(error)),
+            Err(error) => return pending.answer_now(Err(error)),
         }
     }
     let (event, payload) = match (event, payload) {
         (Some(event), Ok(payload)) => (event, payload),
-        (None, Ok(_)) => return pending.answer(Err(Error::UnknownEvent)),
-        (_, Err(error)) => return pending.answer(Err(error)),
+        (None, Ok(_)) => return pending.answer_now(Err(Error::UnknownEvent)),
+        (_, Err(error)) => return pending.answer_now(Err(error)),
     };
     pending.reference = ["clientMsgId", "clientRoomId"].iter().find_map(|name| payload.get(name)?.as_str().map(|id| id.chars().take(64).collect()));
     let incoming = Incoming { app: app.clone(), connection: pending.connection.clone(), payload };
@@ -330,14 +334,20 @@ async fn begin(job: Job, in_flight: &mut InFlight) {
         timeout(app.patience(), tokio::spawn(work)).await.map(|done| done.map_err(Error::internal))
     };
     match done.unwrap_or(Err(Error::Unavailable)).and_then(|outcome| outcome) {
-        Ok(Outcome::Done(answer)) => pending.answer(Ok(answer)),
-        Ok(Outcome::Later(later)) => in_flight.push_back(async move { (pending, later.await) }.boxed()),
+        Ok(Outcome::Done(answer)) => pending.answer_now(Ok(answer)),
+        Ok(Outcome::Later(hand_on)) => {
+            let in_flight = pending.connection.lane.send_ahead();
+            hand_on(Box::new(move |result, outbox| {
+                pending.answer(result, outbox);
+                drop(in_flight);
+            }));
+        }
         Ok(Outcome::Refused(error)) => {
             let connection = pending.connection.clone();
-            pending.answer(Err(error));
+            pending.answer_now(Err(error));
             connection.close();
         }
-        Err(error) => pending.answer(Err(error)),
+        Err(error) => pending.answer_now(Err(error)),
     }
 }
 
@@ -356,7 +366,7 @@ fn read(raw: Option<&str>, most: usize) -> (String, Result<Value>) {
 }
 
 #[derive(Serialize)]
-struct Reply<'a> {
+struct Envelope<'a> {
     ok: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<&'a RawValue>,
@@ -367,24 +377,28 @@ struct Reply<'a> {
 }
 
 impl Pending {
-    fn answer(self, result: Result<Answer>) {
-        let Self { connection, event, reference, ack } = self;
+    fn answer_now(self, result: Result<Answer>) {
         let mut outbox = Outbox::default();
+        self.answer(result, &mut outbox);
+        outbox.flush_now();
+    }
+
+    fn answer(self, result: Result<Answer>, outbox: &mut Outbox) {
+        let Self { connection, event, reference, ack } = self;
         let close = match result {
             Ok(Answer { data, warnings, close }) => {
-                connection.acknowledge(ack, &Reply { ok: true, data: data.as_deref(), error: None, warnings: &warnings }, &mut outbox);
+                connection.acknowledge(ack, &Envelope { ok: true, data: data.as_deref(), error: None, warnings: &warnings }, outbox);
                 close
             }
             Err(error) => {
                 let shown: String = event.chars().take(64).collect();
                 let body = error.into_body(trace_id()).about(&shown, reference);
                 tracing::info!(connection.id = %connection.id, event = ?shown, code = body.code(), "an event is refused");
-                connection.acknowledge(ack, &Reply { ok: false, data: None, error: Some(&body), warnings: &[] }, &mut outbox);
+                connection.acknowledge(ack, &Envelope { ok: false, data: None, error: Some(&body), warnings: &[] }, outbox);
                 connection.emit_error(&body);
                 false
             }
         };
-        outbox.flush_now();
         if close {
             connection.close();
         }

@@ -110,7 +110,7 @@ async fn seed(app: &App) -> error::Result<[DemoUser; 2]> {
     for (number, (author, room, content)) in said.into_iter().enumerate() {
         let message = json!({ "content": content, "clientMsgId": format!("demo-{number}") });
         let new = NewMessage::read(Fields::of(message)?, &app.settings.chat)?.in_room(room.clone());
-        messages::send(app, author.user.clone(), new).await?.0.stored().await?;
+        messages::send(app, author.user.clone(), new).await?;
     }
     Ok([alice, bob])
 }

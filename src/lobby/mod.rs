@@ -238,6 +238,7 @@ pub async fn delete(app: &App, caller: &AuthUser, room: &RoomRef) -> Result<()> 
     });
     app.realtime.tell_room(id, Some(count.last_seq), "chat:room:left", &told);
     app.realtime.dissolve(id);
+    app.slugs.forget(id);
     drop(turn);
     tracing::info!(room.id = %id, user.id = %caller.id(), "a room was deleted");
     Ok(())

@@ -70,8 +70,7 @@ async fn create(
     // The room of the path counts, whatever the body says.
     fields.take("roomId");
     let new = NewMessage::read(fields, &app.settings.chat)?.in_room(room);
-    let (receipt, _) = send(&app, caller, new).await?;
-    let stored = receipt.stored().await?;
+    let stored = send(&app, caller, new).await?;
     let status = if stored.duplicate { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Json(stored.message)))
 }

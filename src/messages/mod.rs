@@ -1,7 +1,7 @@
 //! Messages: what is said in a room, and what was said before.
 //!
-//! [`send`] is the only way a message comes to be, whichever transport it arrives on. Its order is a promise:
-//! checked, committed, broadcast, acknowledged. Whoever sees an acknowledgement finds the message in [`history`].
+//! A [`draft`] that goes through the [`journal`] is the only way a message comes to be, whichever transport it arrives
+//! on. Its order is a promise: checked, committed, broadcast, acknowledged. Whoever sees an acknowledgement finds the message in [`history`].
 
 pub mod http;
 pub mod journal;
@@ -20,11 +20,12 @@ use crate::{
     users::{User, UserId, UserType},
 };
 use chrono::{DateTime, Utc};
-use journal::{Draft, Receipt};
+use journal::{Draft, Stored};
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 use sqlx::PgExecutor;
 use std::{fmt, sync::Arc};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 /// A message's id.
@@ -168,16 +169,29 @@ impl NewMessage {
     }
 }
 
-/// Says something. What comes back is a place in the journal's queue: awaiting it gives the stored message, after
-/// it was committed and broadcast.
+/// Says something, and waits until it is committed and told.
 ///
 /// # Errors
-/// `ROOM_NOT_FOUND`, `MESSAGE_NOT_FOUND` for what it answers, `UNAVAILABLE` when the journal is full. Whether the
-/// author may speak is decided by the statement that stores the message.
-pub async fn send(app: &App, author: Arc<AuthUser>, new: NewMessage) -> Result<(Receipt, Vec<String>)> {
+/// Those of [`draft`], why the statement that stores messages refused it, `UNAVAILABLE` when the database does not answer
+/// in time.
+pub async fn send(app: &App, author: Arc<AuthUser>, new: NewMessage) -> Result<Stored> {
+    let (draft, _) = draft(app, author, new).await?;
+    let place = app.journal.reserve(&draft).await?;
+    let (reply, stored) = oneshot::channel();
+    // Nobody may be waiting any more; the message stands all the same.
+    app.journal.submit(place, draft, Box::new(move |stored, _| drop(reply.send(stored))));
+    stored.await.unwrap_or(Err(Error::Unavailable))
+}
+
+/// Prepares a message for the journal, and says what its author should know of it. Whether the author may speak is
+/// decided by the statement that stores it.
+///
+/// # Errors
+/// `ROOM_NOT_FOUND`, `MESSAGE_NOT_FOUND` for what it answers.
+pub async fn draft(app: &App, author: Arc<AuthUser>, new: NewMessage) -> Result<(Draft, Vec<String>)> {
     let room = match rooms::named_or_default(app, new.room.as_deref())? {
         RoomRef::Id(id) => id,
-        RoomRef::Slug(slug) => rooms::store::id_of_slug(&app.db, slug.as_str()).await?.ok_or(Error::RoomNotFound)?,
+        RoomRef::Slug(slug) => app.slugs.id(&app.db, slug.as_str()).await?,
     };
     let mut warnings = new.warnings;
     let mentions = mentioned_members(app, room, new.mentions, &mut warnings).await?;
@@ -204,7 +218,7 @@ pub async fn send(app: &App, author: Arc<AuthUser>, new: NewMessage) -> Result<(
         author,
     };
     typing::forget(app, room, draft.author.id());
-    Ok((app.journal.submit(draft).await?, warnings))
+    Ok((draft, warnings))
 }
 
 async fn mentioned_members(app: &App, room: RoomId, mentions: Vec<String>, warnings: &mut Vec<String>) -> Result<Option<Value>> {

@@ -1,9 +1,10 @@
 //! Messages over Socket.IO: translation only.
 
-use super::{NewMessage, send};
+use super::{NewMessage, draft, journal::Stored};
 use crate::{
     error::Result,
-    socket::{Answer, Incoming, Outcome},
+    realtime::wire::Outbox,
+    socket::{Answer, Incoming, Outcome, Reply},
 };
 use futures_util::{FutureExt, future::BoxFuture};
 
@@ -11,9 +12,16 @@ use futures_util::{FutureExt, future::BoxFuture};
 pub fn on_message(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
     async move {
         let new = NewMessage::read(incoming.fields()?, &incoming.app.settings.chat)?;
-        let (receipt, warnings) = send(&incoming.app, incoming.user()?, new).await?;
-        let stored = async move { Ok(Answer::encoded(receipt.stored().await?.message).warn(warnings)) };
-        Ok(Outcome::Later(stored.boxed()))
+        let Incoming { app, connection, .. } = incoming;
+        let (draft, warnings) = draft(&app, connection.user()?, new).await?;
+        let place = app.journal.reserve(&draft).await?;
+        let hand_on = move |reply: Reply| {
+            let told = move |stored: Result<Stored>, outbox: &mut Outbox| {
+                reply(stored.map(|stored| Answer::encoded(stored.message).warn(warnings)), outbox);
+            };
+            app.journal.submit(place, draft, Box::new(told));
+        };
+        Ok(Outcome::Later(Box::new(hand_on)))
     }
     .boxed()
 }

@@ -33,6 +33,7 @@ use tokio::{
         TcpListener,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    task::JoinHandle,
     time::timeout,
 };
 
@@ -153,11 +154,13 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Writes to all of them, as far as their peers take it; what they do not take follows by itself. A wire is never
-    /// overtaken: it writes in the order in which things were pushed, whoever flushes it.
-    pub async fn flush(self) {
+    /// Writes to all of them, as far as their peers take it; what they do not take follows by itself. Many are written to
+    /// by tasks of their own, so that a large room is told by all cores. A wire is never overtaken: it writes in the order
+    /// in which things were pushed, whoever flushes it.
+    pub fn flush(self) -> Flushing {
         if self.wires.len() <= PORTION {
-            return self.wires.iter().for_each(Wire::flush);
+            self.flush_now();
+            return Flushing::default();
         }
         let mut wires = self.wires;
         let mut portions = Vec::new();
@@ -165,14 +168,26 @@ impl Outbox {
             let portion = wires.split_off(wires.len().saturating_sub(PORTION));
             portions.push(tokio::spawn(async move { portion.iter().for_each(Wire::flush) }));
         }
-        for portion in portions {
-            let _ = portion.await;
-        }
+        Flushing(portions)
     }
 
     /// The same at once, for what is told to few.
     pub fn flush_now(self) {
         self.wires.iter().for_each(Wire::flush);
+    }
+}
+
+/// Writing that goes on.
+#[derive(Default)]
+pub struct Flushing(Vec<JoinHandle<()>>);
+
+impl Flushing {
+    /// Waits until it is done.
+    pub async fn done(self) {
+        for portion in self.0 {
+            // A portion that panicked has been reported; its wires are flushed with what comes next.
+            let _ = portion.await;
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! [`lobby`](crate::lobby).
 
 pub mod permissions;
+mod slugs;
 pub mod store;
 pub mod turns;
 
@@ -17,6 +18,7 @@ use chrono::{DateTime, Utc};
 use permissions::Action;
 use serde::Serialize;
 use serde_json::value::RawValue;
+pub use slugs::Slugs;
 use std::fmt;
 use uuid::Uuid;
 

@@ -16,26 +16,33 @@ use super::{Message, MessageId};
 use crate::{
     auth::AuthUser,
     error::{Error, Result},
-    realtime::Realtime,
+    realtime::{Realtime, wire::Outbox},
     rooms::{RoomId, turns::Turns},
 };
 use futures_util::FutureExt;
 use link::Link;
 use serde_json::{Value, value::RawValue};
 use sqlx::postgres::PgConnectOptions;
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
 use tokio::{
     sync::{
         OwnedSemaphorePermit, Semaphore,
         mpsc::{UnboundedSender, unbounded_channel},
-        oneshot,
     },
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use writer::Writer;
 
 /// Most kibibytes that wait in the queue; a message counts for at least one. Senders wait for room, then give up.
 const QUEUE_SPACE: u32 = 65_536;
+
+/// How often it is looked for whose time is over.
+const CLOCK: Duration = Duration::from_millis(100);
 
 /// A message on its way to be stored.
 pub struct Draft {
@@ -81,41 +88,59 @@ pub struct Stored {
     pub duplicate: bool,
 }
 
-/// A place in the queue.
-pub struct Receipt {
-    answer: oneshot::Receiver<Result<Stored>>,
+/// Gets the outcome of a message, once: after it was committed and told, or when it is refused. What it says leaves with
+/// the outbox.
+pub type Reply = Box<dyn FnOnce(Result<Stored>, &mut Outbox) + Send>;
+
+/// A reply that is due. The writer gives it or, when the time is over, the clock: whoever comes first.
+struct Due {
+    reply: Mutex<Option<Reply>>,
     deadline: Instant,
 }
 
-impl Receipt {
-    /// Waits until the message is stored and told, or refused.
-    ///
-    /// # Errors
-    /// Why it was refused; `UNAVAILABLE` when the database does not answer in time.
-    pub async fn stored(self) -> Result<Stored> {
-        match timeout_at(self.deadline, self.answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) | Err(_) => Err(Error::Unavailable),
+impl Due {
+    fn is_given(&self) -> bool {
+        self.lock().is_none()
+    }
+
+    fn give(&self, outcome: Result<Stored>, outbox: &mut Outbox) {
+        let reply = self.lock().take();
+        if let Some(reply) = reply {
+            reply(outcome, outbox);
         }
     }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Reply>> {
+        self.reply.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place in the queue.
+pub struct Place {
+    space: OwnedSemaphorePermit,
+    since: Instant,
 }
 
 struct Entry {
     draft: Draft,
-    answer: oneshot::Sender<Result<Stored>>,
+    due: Arc<Due>,
     submitted: Instant,
-    _room_in_queue: OwnedSemaphorePermit,
+    _space: OwnedSemaphorePermit,
 }
+
+/// What is due, in the order of its deadlines.
+type Deadlines = Mutex<VecDeque<Arc<Due>>>;
 
 /// The way into the journal.
 pub struct Journal {
     queue: UnboundedSender<Entry>,
     space: Arc<Semaphore>,
+    deadlines: Arc<Deadlines>,
     patience: Duration,
 }
 
 impl Journal {
-    /// Starts the journal's task, which ends when the journal is dropped and everything in it is answered.
+    /// Starts the journal's tasks, which end when the journal is dropped and everything in it is answered.
     pub fn start(database: PgConnectOptions, patience: Duration, realtime: Arc<Realtime>, turns: Arc<Turns>) -> Self {
         let (queue, entries) = unbounded_channel();
         let writer = Writer::new(Link::new(database, patience), patience, realtime, turns, entries);
@@ -126,22 +151,50 @@ impl Journal {
                 std::process::abort();
             }
         });
-        Self { queue, space: Arc::new(Semaphore::new(QUEUE_SPACE as usize)), patience }
+        let deadlines = Arc::default();
+        tokio::spawn(watch(Arc::downgrade(&deadlines)));
+        Self { queue, space: Arc::new(Semaphore::new(QUEUE_SPACE as usize)), deadlines, patience }
     }
 
-    /// Puts a message into the queue. Messages of one caller that are submitted one after the other keep their order.
+    /// Waits for a place in the queue.
     ///
     /// # Errors
     /// `UNAVAILABLE` when the queue stays full.
-    pub async fn submit(&self, draft: Draft) -> Result<Receipt> {
-        let submitted = Instant::now();
-        let deadline = submitted + self.patience;
+    pub async fn reserve(&self, draft: &Draft) -> Result<Place> {
+        let since = Instant::now();
         let kib = u32::try_from(1 + draft.weight() / 1_024).unwrap_or(QUEUE_SPACE).min(QUEUE_SPACE);
-        let space = timeout_at(deadline, self.space.clone().acquire_many_owned(kib)).await;
+        let space = timeout_at(since + self.patience, self.space.clone().acquire_many_owned(kib)).await;
         let space = space.map_err(|_| Error::Unavailable)?.map_err(Error::internal)?;
-        let (answer, receiver) = oneshot::channel();
-        self.queue.send(Entry { draft, answer, submitted, _room_in_queue: space }).map_err(|_| Error::Unavailable)?;
-        Ok(Receipt { answer: receiver, deadline })
+        Ok(Place { space, since })
+    }
+
+    /// Puts a message into the queue. Messages of one caller that are submitted one after the other keep their order.
+    pub fn submit(&self, place: Place, draft: Draft, reply: Reply) {
+        let due = Arc::new(Due { reply: Mutex::new(Some(reply)), deadline: place.since + self.patience });
+        self.deadlines.lock().unwrap_or_else(PoisonError::into_inner).push_back(due.clone());
+        let entry = Entry { draft, due, submitted: place.since, _space: place.space };
+        if let Err(unsent) = self.queue.send(entry) {
+            unsent.0.refuse(Error::Unavailable);
+        }
+    }
+}
+
+/// Tells those whose time is over, for as long as there is a journal. What becomes of their messages is not known then;
+/// under the same `clientMsgId` they may be sent again.
+async fn watch(deadlines: Weak<Deadlines>) {
+    loop {
+        sleep(CLOCK).await;
+        let Some(deadlines) = deadlines.upgrade() else { return };
+        let now = Instant::now();
+        let mut deadlines = deadlines.lock().unwrap_or_else(PoisonError::into_inner);
+        let passed = deadlines.iter().position(|due| due.deadline > now && !due.is_given()).unwrap_or(deadlines.len());
+        let passed: Vec<_> = deadlines.drain(..passed).collect();
+        drop(deadlines);
+        let mut outbox = Outbox::default();
+        for due in passed {
+            due.give(Err(Error::Unavailable), &mut outbox);
+        }
+        outbox.flush_now();
     }
 }
 

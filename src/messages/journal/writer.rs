@@ -7,7 +7,10 @@ use super::{
 use crate::{
     error::{Error, Result, violates},
     messages::{MessageId, Sender},
-    realtime::{Realtime, Told, wire::Outbox},
+    realtime::{
+        Realtime, Told,
+        wire::{Flushing, Outbox},
+    },
     rooms::{
         RoomId,
         turns::{Turn, Turns},
@@ -56,6 +59,8 @@ pub(super) struct Writer {
     wanted_rooms: HashSet<RoomId>,
     /// Rooms whose row somebody outside holds: not tried again until then.
     held: HashMap<RoomId, Instant>,
+    /// What is being said of the last batch, while the next is written.
+    flushing: Flushing,
 }
 
 impl Writer {
@@ -71,6 +76,7 @@ impl Writer {
             wanted: FuturesUnordered::new(),
             wanted_rooms: HashSet::new(),
             held: HashMap::new(),
+            flushing: Flushing::default(),
         }
     }
 
@@ -95,7 +101,7 @@ impl Writer {
     /// Takes what can be written now: a room whose turn somebody else has waits, and with it all of its messages.
     async fn next_batch(&mut self) -> (Vec<Entry>, HashMap<RoomId, Turn>) {
         // Who stopped waiting was told UNAVAILABLE: storing the message now would surprise.
-        self.waiting.retain(|entry| !entry.answer.is_closed());
+        self.waiting.retain(|entry| !entry.due.is_given());
         let mut turns = self.take_turns();
         if turns.is_empty() && !self.waiting.is_empty() {
             // Until a turn comes, or a message for another room does.
@@ -274,7 +280,7 @@ impl Writer {
         let ids: Vec<Uuid> = batch.iter().map(|entry| entry.draft.id.0).collect();
         let mut found = loop {
             if doubtful.is_none() {
-                batch.retain(|entry| !entry.answer.is_closed());
+                batch.retain(|entry| !entry.due.is_given());
                 if batch.is_empty() {
                     return batch;
                 }
@@ -300,7 +306,7 @@ impl Writer {
         }
         self.tell(stored).await;
         self.link.settled(newest);
-        let mut rest: Vec<Entry> = entries.into_values().filter(|entry| !entry.answer.is_closed()).collect();
+        let mut rest: Vec<Entry> = entries.into_values().filter(|entry| !entry.due.is_given()).collect();
         rest.sort_by_key(|entry| ids.iter().position(|id| *id == entry.draft.id.0));
         if !rest.is_empty() {
             // A database that answers and yet refuses (read-only, full) is not asked without a pause.
@@ -331,21 +337,24 @@ impl Writer {
         for (room, messages) in &rooms {
             self.realtime.tell_all(*room, messages, &mut outbox);
         }
-        outbox.flush().await;
         for (entry, message) in accepted {
-            entry.accept(Stored { message, duplicate: false });
+            entry.due.give(Ok(Stored { message, duplicate: false }), &mut outbox);
         }
+        // What the last batch had to say is out before there is more: a slow fan-out slows the journal, and nothing piles up.
+        let flushing = outbox.flush();
+        std::mem::replace(&mut self.flushing, flushing).done().await;
     }
 }
 
 impl Entry {
-    fn accept(self, stored: Stored) {
-        // Nobody may be waiting any more; the message stands all the same.
-        let _ = self.answer.send(Ok(stored));
+    pub(super) fn refuse(self, error: Error) {
+        self.answer(Err(error));
     }
 
-    fn refuse(self, error: Error) {
-        let _ = self.answer.send(Err(error));
+    fn answer(self, outcome: Result<Stored>) {
+        let mut outbox = Outbox::default();
+        self.due.give(outcome, &mut outbox);
+        outbox.flush_now();
     }
 }
 
@@ -358,7 +367,7 @@ fn answer_repeat(first: &Message, entry: Entry) {
         return entry.refuse(Error::IdempotencyMismatch);
     }
     match to_raw_value(&Message { duplicate: true, ..first.clone() }) {
-        Ok(encoded) => entry.accept(Stored { message: encoded.into(), duplicate: true }),
+        Ok(encoded) => entry.answer(Ok(Stored { message: encoded.into(), duplicate: true })),
         Err(error) => entry.refuse(Error::internal(error)),
     }
 }
