@@ -18,6 +18,7 @@
 
 pub mod app;
 pub mod auth;
+pub mod bench;
 pub mod config;
 pub mod database;
 pub mod embedded;

@@ -52,6 +52,8 @@ enum Command {
     Doctor(DatabaseSettings),
     /// Ask a running server whether it is ready
     Health(commands::health::Health),
+    /// Put a running server under load, and say what it stood
+    Bench(Box<commands::bench::Bench>),
 }
 
 /// Why a command failed: one line, and the exit code.
@@ -137,6 +139,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Config(config) => commands::config::run(config),
         Command::Doctor(settings) => commands::doctor::run(settings).await,
         Command::Health(health) => commands::health::run(health).await,
+        Command::Bench(bench) => commands::bench::execute(*bench).await,
     }
 }
 

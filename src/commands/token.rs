@@ -66,7 +66,8 @@ pub fn run(token: Token) -> Result<(), Failure> {
     Ok(())
 }
 
-fn keys(mut settings: AuthSettings) -> Result<Keys, Failure> {
+/// The keys that these settings name.
+pub(super) fn keys(mut settings: AuthSettings) -> Result<Keys, Failure> {
     read_secret(&mut settings.jwt_secret, settings.jwt_secret_file.as_ref(), "JWT_SECRET").map_err(Failure::Misconfigured)?;
     let secret = settings.jwt_secret.clone().ok_or_else(|| Failure::Misconfigured("JWT_SECRET is missing".to_owned()))?;
     Ok(Keys::new(&settings, &secret))

@@ -171,6 +171,11 @@ impl Outbox {
         Flushing(portions)
     }
 
+    /// How many connections have something to be written.
+    pub fn connections(&self) -> usize {
+        self.wires.len()
+    }
+
     /// The same at once, for what is told to few.
     pub fn flush_now(self) {
         self.wires.iter().for_each(Wire::flush);

@@ -43,6 +43,8 @@ const LOCK_NOT_AVAILABLE: &str = "55P03";
 const DEADLOCK_DETECTED: &str = "40P01";
 /// How often a batch is tried again after a deadlock with another process, or after repeats were taken out of it.
 const RETRIES: usize = 5;
+/// Connections to be told, for each message, from which on telling costs more than writing.
+const COSTLY: usize = 16;
 /// How long after a failed connection the next one is tried.
 const RECONNECT: Duration = Duration::from_millis(200);
 
@@ -317,6 +319,7 @@ impl Writer {
 
     /// Tells stored messages to their rooms, all of a room in one go, then acknowledges them.
     async fn tell(&mut self, stored: Vec<(Message, Option<Entry>)>) {
+        let count = stored.len();
         let (mut rooms, mut accepted): (HashMap<RoomId, Vec<Told>>, Vec<_>) = (HashMap::new(), Vec::new());
         for (message, entry) in stored {
             let payload: Arc<RawValue> = match to_raw_value(&message) {
@@ -341,8 +344,13 @@ impl Writer {
             entry.due.give(Ok(Stored { message, duplicate: false }), &mut outbox);
         }
         // What the last batch had to say is out before there is more: a slow fan-out slows the journal, and nothing piles up.
-        let flushing = outbox.flush();
-        std::mem::replace(&mut self.flushing, flushing).done().await;
+        // Where telling is the larger part of the work, what comes meanwhile had better wait and be told in one go.
+        let is_costly = outbox.connections() > COSTLY * count;
+        let flushing = std::mem::replace(&mut self.flushing, outbox.flush());
+        flushing.done().await;
+        if is_costly {
+            std::mem::take(&mut self.flushing).done().await;
+        }
     }
 }
 

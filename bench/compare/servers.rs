@@ -1,0 +1,282 @@
+//! The servers that are compared: how each is started on a database of its own, and ended.
+
+use clap::{Parser, ValueEnum};
+use ires_chat::{
+    auth::tokens::Keys,
+    bench::{READER, Target, Workload},
+    config::{AuthSettings, Secret},
+    embedded::Cluster,
+};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// A secret for an hour on loopback.
+const SECRET: &str = "a-secret-of-the-benchmark-and-of-nothing-else";
+/// How long a server may take to begin.
+const START: Duration = Duration::from_secs(20);
+
+/// Who is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum)]
+pub enum Kind {
+    /// This server
+    Ires,
+    /// The seed's stack: `NestJS` 10, socket.io 4.7, pg
+    Nest,
+    /// Tuned Node: socket.io 4.8, pg, an INSERT a message
+    Node,
+    /// The same with group commit
+    Group,
+    /// Bare `WebSocket`s, a queue per socket, no database
+    Ceiling,
+}
+
+impl Kind {
+    /// What it is called in the report.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Ires => "ires-chat",
+            Self::Nest => "seed's stack (NestJS)",
+            Self::Node => "tuned Node",
+            Self::Group => "tuned Node, group commit",
+            Self::Ceiling => "ceiling",
+        }
+    }
+
+    /// Whether it takes part: the ceiling has neither users nor a history.
+    pub fn can(self, workload: Workload) -> bool {
+        match self {
+            Self::Ceiling => !matches!(workload, Workload::S3 | Workload::S5 | Workload::H),
+            // It reads like the other Node.
+            Self::Group => workload != Workload::H,
+            Self::Ires | Self::Nest | Self::Node => true,
+        }
+    }
+}
+
+/// Installs what the peers need, and leaves out those that cannot be had here.
+pub fn prepare(kinds: &[Kind]) -> Vec<Kind> {
+    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/peers");
+    let available = |kind: &Kind| {
+        let steps: &[(&str, &[&str])] = match kind {
+            Kind::Nest => &[("nest", &["ci", "--no-audit", "--no-fund"]), ("nest", &["run", "build"])],
+            Kind::Node | Kind::Group => &[("node", &["ci", "--no-audit", "--no-fund"])],
+            Kind::Ires | Kind::Ceiling => &[],
+        };
+        steps.iter().all(|(dir, arguments)| {
+            let dir = peers.join(dir);
+            if arguments[0] == "ci" && dir.join("node_modules").exists() {
+                return true;
+            }
+            eprintln!("npm {} in {}", arguments.join(" "), dir.display());
+            let done = Command::new("npm").args(*arguments).current_dir(&dir).stdout(Stdio::null()).status();
+            let fine = done.as_ref().is_ok_and(std::process::ExitStatus::success);
+            if !fine {
+                eprintln!("{kind:?} is left out: npm says {done:?}");
+            }
+            fine
+        })
+    };
+    kinds.iter().copied().filter(available).collect()
+}
+
+/// The settings that a server has when none are given.
+#[derive(Parser)]
+struct Defaults {
+    #[command(flatten)]
+    auth: AuthSettings,
+}
+
+/// The benchmark's Postgres, and what is needed to start servers on it.
+pub struct Bench<'a> {
+    cluster: &'a Cluster,
+    runtime: tokio::runtime::Runtime,
+    keys: Arc<Keys>,
+    databases: u32,
+}
+
+/// A server that runs. Dropping it ends it.
+pub struct Running {
+    /// The way to it.
+    pub target: Target,
+    child: Child,
+}
+
+impl Running {
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it, and waits until it has.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Nothing of it is kept, so nothing need be finished.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl<'a> Bench<'a> {
+    /// On this cluster.
+    pub fn new(cluster: &'a Cluster) -> Result<Self, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+        let keys = Arc::new(Keys::new(&Defaults::parse_from(["compare"]).auth, &Secret::new(SECRET)));
+        Ok(Self { cluster, runtime, keys, databases: 0 })
+    }
+
+    /// Starts a server on a new database, or on the one with histories of these lengths, which is kept from round to round.
+    pub fn start(&mut self, kind: Kind, lengths: &[u64]) -> Result<Running, String> {
+        let database = if lengths.is_empty() {
+            self.databases += 1;
+            // One is enough at a time, but the last may still be in use for a moment.
+            self.drop_database(&format!("bench_{}", self.databases - 1))?;
+            format!("bench_{}", self.databases)
+        } else {
+            format!("bench_history_{kind:?}").to_lowercase()
+        };
+        let made = kind == Kind::Ceiling || self.execute("ires_chat", &format!("CREATE DATABASE {database}")).is_ok();
+        let mut running = self.spawn(kind, &database)?;
+        if made {
+            for length in lengths {
+                self.fill(kind, &database, *length)?;
+            }
+        }
+        running.target.history = lengths.iter().map(|length| (*length, format!("history-{length}"))).collect();
+        Ok(running)
+    }
+
+    fn spawn(&self, kind: Kind, database: &str) -> Result<Running, String> {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).map_err(|error| error.to_string())?.port();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/peers");
+        let mut command = match kind {
+            Kind::Ires => Command::new(env!("CARGO_BIN_EXE_ires-chat")),
+            Kind::Ceiling => Command::new(std::env::current_exe().map_err(|error| error.to_string())?),
+            Kind::Nest | Kind::Node | Kind::Group => Command::new("node"),
+        };
+        match kind {
+            Kind::Ires => command.arg("serve").env("CHAT_REGISTRATION", "off").env("RUST_LOG", "warn"),
+            Kind::Ceiling => command.arg("ceiling"),
+            Kind::Nest => command.arg("dist/main.js").current_dir(peers.join("nest")),
+            Kind::Node | Kind::Group => command.arg("server.js").current_dir(peers.join("node")),
+        };
+        if kind == Kind::Group {
+            command.env("GROUP_COMMIT", "1");
+        }
+        let command = command
+            .env("PORT", port.to_string())
+            .env("DATABASE_URL", self.cluster.database_url_of(database))
+            .env("JWT_SECRET", SECRET)
+            .env("NODE_ENV", "production")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        let child = command.spawn().map_err(|error| format!("{kind:?} cannot be started: {error}"))?;
+        let target =
+            Target { address, keys: self.keys.clone(), server: Some(child.id()), postgres: self.cluster.postmaster_pid(), history: Vec::new() };
+        let mut running = Running { target, child };
+        let end = Instant::now() + START;
+        while !is_ready(address) {
+            if let Ok(Some(status)) = running.child.try_wait() {
+                return Err(format!("{kind:?} ended: {status}"));
+            }
+            if Instant::now() > end {
+                return Err(format!("{kind:?} is not ready after {START:?}"));
+            }
+            sleep(Duration::from_millis(5));
+        }
+        Ok(running)
+    }
+
+    /// Times, in milliseconds, from the start of our program to the first accepted connection, on a migrated database.
+    pub fn starts(&mut self, count: u32) -> Result<Vec<f64>, String> {
+        self.start(Kind::Ires, &[])?.stop();
+        let database = format!("bench_{}", self.databases);
+        (0..count)
+            .map(|_| {
+                let start = Instant::now();
+                let running = self.spawn(Kind::Ires, &database)?;
+                let took = start.elapsed();
+                running.stop();
+                Ok(took.as_secs_f64() * 1_000.0)
+            })
+            .collect()
+    }
+
+    /// Fills a room with messages, one a second up to now, as many years of chat would.
+    fn fill(&self, kind: Kind, database: &str, length: u64) -> Result<(), String> {
+        eprintln!("{length} messages for {kind:?}");
+        let room = format!("history-{length}");
+        let content =
+            "'Message number ' || n || ' of a long conversation about nothing in particular, in which every line says about as much as this one.'";
+        let statements = if kind == Kind::Ires {
+            format!(
+                "INSERT INTO users (id) VALUES ('{READER}') ON CONFLICT DO NOTHING;
+                 INSERT INTO rooms (id, slug, type, name, created_by, member_count, last_seq, last_message_seq)
+                     VALUES (gen_random_uuid(), '{room}', 'group', '{room}', '{READER}', 1, {length}, {length});
+                 INSERT INTO room_members (room_id, user_id, role) SELECT id, '{READER}', 'owner' FROM rooms WHERE slug = '{room}';
+                 INSERT INTO messages (room_id, seq, rev, id, author_id, type, content, created_at)
+                     SELECT r.id, n, n, gen_random_uuid(), '{READER}', 'text', {content}, now() - ({length} - n) * interval '1 second'
+                     FROM rooms AS r, generate_series(1, {length}) AS n WHERE r.slug = '{room}';"
+            )
+        } else {
+            format!(
+                "INSERT INTO bench_members (room_id, user_id) VALUES ('{room}', '{READER}');
+                 INSERT INTO bench_messages (room_id, seq, sender_id, sender_name, content, created_at)
+                     SELECT '{room}', n, '{READER}', '{READER}', {content}, now() - ({length} - n) * interval '1 second'
+                     FROM generate_series(1, {length}) AS n;"
+            )
+        };
+        self.execute(database, &statements)?;
+        self.execute(database, "VACUUM ANALYZE")
+    }
+
+    /// Writes out what earlier work left in memory.
+    pub fn checkpoint(&self) -> Result<(), String> {
+        self.execute("ires_chat", "CHECKPOINT")
+    }
+
+    fn drop_database(&self, name: &str) -> Result<(), String> {
+        self.execute("ires_chat", &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+    }
+
+    /// As Postgres says it.
+    pub fn postgres_version(&self) -> Result<String, String> {
+        self.runtime.block_on(async {
+            let mut db = PgConnection::connect(&self.cluster.database_url()).await.map_err(|error| error.to_string())?;
+            sqlx::query_scalar("SHOW server_version").fetch_one(&mut db).await.map_err(|error| error.to_string())
+        })
+    }
+
+    fn execute(&self, database: &str, statements: &str) -> Result<(), String> {
+        self.runtime.block_on(async {
+            let mut db = PgConnection::connect(&self.cluster.database_url_of(database)).await.map_err(|error| error.to_string())?;
+            raw_sql(AssertSqlSafe(statements)).execute(&mut db).await.map_err(|error| error.to_string())?;
+            db.close().await.map_err(|error| error.to_string())
+        })
+    }
+}
+
+fn is_ready(address: SocketAddr) -> bool {
+    let ask = || {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer)?;
+        Ok::<_, std::io::Error>(answer.ends_with(b"200"))
+    };
+    ask().unwrap_or(false)
+}
