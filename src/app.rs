@@ -1,13 +1,14 @@
 //! Everything that a request may need, in one cheap handle.
 
 use crate::{
-    auth::{passwords::Passwords, tokens::Keys},
+    auth::{Identities, Sessions, passwords::Passwords, tokens::Keys},
     config::{Settings, Switch},
-    lobby::QuietRooms,
+    lobby::{QuietRooms, snapshots::Snapshots},
     messages::journal::Journal,
     presence::{Presence, typing::Typing},
     realtime::Realtime,
     rooms::{RoomId, Slugs, turns::Turns},
+    session::Arrivals,
 };
 use sqlx::PgPool;
 use std::{ops::Deref, sync::Arc, time::Duration};
@@ -27,6 +28,14 @@ pub struct Parts {
     pub keys: Keys,
     /// Hashes passwords.
     pub passwords: Passwords,
+    /// Finds out who holds tokens.
+    pub identities: Identities,
+    /// Who was found lately.
+    pub sessions: Sessions,
+    /// Lets connections in.
+    pub arrivals: Arrivals,
+    /// Reads what members are shown of their rooms.
+    pub snapshots: Snapshots,
     /// Writes messages.
     pub journal: Journal,
     /// Reaches the sockets.

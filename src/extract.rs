@@ -28,7 +28,7 @@ impl FromRequestParts<App> for Caller {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Error::TokenMissing);
         }
-        Ok(Self(Arc::new(auth::authenticate(app, token.trim()).await?)))
+        Ok(Self(Arc::new(auth::recognise(app, token.trim()).await?)))
     }
 }
 

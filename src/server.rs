@@ -59,11 +59,16 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
     let realtime = Arc::new(Realtime::default());
     let turns = Arc::default();
     let (presence, edges) = Presence::new();
+    let (db, patience) = (database::pool(options.clone(), &settings.database), settings.database.database_timeout);
     let app = App::new(Parts {
-        db: database::pool(options.clone(), &settings.database),
+        identities: auth::identities(db.clone(), default_room, patience),
+        sessions: auth::Sessions::new(auth::BELIEVED),
+        arrivals: session::arrivals(db.clone(), realtime.clone(), patience),
+        snapshots: lobby::snapshots::snapshots(db.clone(), patience),
+        db,
         keys,
         passwords,
-        journal: Journal::start(options, settings.database.database_timeout, realtime.clone(), Arc::clone(&turns)),
+        journal: Journal::start(options, patience, realtime.clone(), Arc::clone(&turns)),
         realtime,
         turns,
         slugs: rooms::Slugs::default(),

@@ -8,14 +8,15 @@ use crate::{
     app::App,
     auth::{self, AuthUser, require_user_type},
     error::{Error, Result, trace_id},
+    gathering::Gathering,
     lobby::{self, views::Overview},
     messages,
     payload::Length,
     presence,
-    realtime::{Connection, ConnectionId, notification},
+    realtime::{Connection, ConnectionId, Realtime, notification},
     rooms,
     socket::{Answer, Dispatcher, Event, Incoming, Lane, Outcome},
-    users::UserType,
+    users::{UserId, UserType},
 };
 use chrono::{TimeDelta, Utc};
 use futures_util::{
@@ -27,6 +28,7 @@ use socketioxide::{
     extract::{Extension, SocketRef},
     socket::DisconnectReason,
 };
+use sqlx::PgPool;
 use std::{
     collections::HashMap,
     sync::{Arc, Weak},
@@ -161,9 +163,7 @@ async fn establish(app: &App, connection: &Arc<Connection>, user: AuthUser) -> R
     }
     let mut gate = Gated { app, connection, open: false };
     loop {
-        let rooms = rooms::store::rooms_of(&app.db, user.id()).await?;
-        app.realtime.attach_gated(connection, rooms);
-        let overviews = lobby::views::rooms_of(app, user.id(), None, READY_ROOMS).await?;
+        let overviews = app.arrivals.ask(Arrival { connection: connection.clone(), user: user.id().clone() }).await?;
         let last_seqs: HashMap<_, _> = overviews.iter().map(|overview| (overview.room.id, overview.room.last_seq)).collect();
         if app.realtime.open(connection, &last_seqs, &ready(app, connection, &user, &overviews)) {
             break;
@@ -173,6 +173,36 @@ async fn establish(app: &App, connection: &Arc<Connection>, user: AuthUser) -> R
     presence::update(app, connection, user.id(), true);
     tracing::info!(connection.id = %connection.id, user.id = %user.id(), session.id = %user.session_id, namespace = connection.namespace(), "a user connected");
     Ok(())
+}
+
+/// Somebody who has just authenticated, on a connection whose gate is closed.
+#[derive(Clone)]
+pub struct Arrival {
+    connection: Arc<Connection>,
+    user: UserId,
+}
+
+/// The line in which arrivals wait to be attached to their rooms, and for what there is to see in them.
+pub type Arrivals = Gathering<Arrival, Vec<Overview>>;
+
+/// Opens the line.
+pub fn arrivals(db: PgPool, realtime: Arc<Realtime>, patience: Duration) -> Arrivals {
+    Gathering::start(patience, move |arrivals| let_in(db.clone(), realtime.clone(), arrivals))
+}
+
+/// Attaches connections to their rooms, and only then reads what there is to see: whatever happens from now on waits behind
+/// their gates.
+async fn let_in(db: PgPool, realtime: Arc<Realtime>, arrivals: Vec<Arrival>) -> Result<Vec<Vec<Overview>>> {
+    let users: Vec<&UserId> = arrivals.iter().map(|arrival| &arrival.user).collect();
+    let found = rooms::store::rooms_of_each(&db, &users).await?;
+    realtime.attach_gated(found.into_iter().map(|(place, room)| (&arrivals[place].connection, room)));
+    let seats = rooms::store::seats_of_each(&db, &users, READY_ROOMS).await?;
+    let (places, seats): (Vec<usize>, Vec<_>) = seats.into_iter().map(|(place, seat)| (place, (users[place], seat))).unzip();
+    let mut overviews: Vec<Vec<Overview>> = arrivals.iter().map(|_| Vec::new()).collect();
+    for (place, overview) in places.into_iter().zip(lobby::views::overviews_of_each(&db, seats).await?) {
+        overviews[place].push(overview);
+    }
+    Ok(overviews)
 }
 
 /// Gives a connection up as nobody's again when establishing it fails, or is cancelled.
@@ -298,7 +328,7 @@ pub async fn watch(app: App) {
         presence::typing::tick(&app);
         let seen = app.presence.tick();
         if !seen.is_empty()
-            && let Err(error) = presence::store::write(&app.db, &seen).await
+            && let Err(error) = presence::store::write(&app.db, seen.iter().map(|(user, at)| (user, *at))).await
         {
             tracing::warn!(%error, users = seen.len(), "last seen could not be written");
         }
@@ -352,7 +382,7 @@ fn look_after(app: &App, connection: &Connection) {
 /// `UNAVAILABLE` without the database.
 pub async fn write_last_seen(app: &App) -> Result<()> {
     let now = Utc::now();
-    let seen: Vec<_> = app.presence.everybody().into_iter().map(|(user, _)| (user, now)).collect();
-    let writes = seen.chunks(1_000).map(|seen| presence::store::write(&app.db, seen));
+    let seen = app.presence.everybody();
+    let writes = seen.chunks(1_000).map(|seen| presence::store::write(&app.db, seen.iter().map(|(user, _)| (user, now))));
     join_all(writes).await.into_iter().collect()
 }

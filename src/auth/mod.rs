@@ -2,7 +2,8 @@
 //!
 //! A token is checked in two steps. [`tokens`] checks what it says of itself; then its session is looked up, since
 //! a session that was revoked ends at once whatever the token says. A valid token of another system makes its user
-//! and its session at first sight, and brings the user into the default room.
+//! and its session at first sight, and brings the user into the default room. Who comes at the same time is looked up
+//! together.
 
 pub mod http;
 pub mod passwords;
@@ -12,14 +13,16 @@ pub mod tokens;
 use crate::{
     app::App,
     error::{Error, Result, violates},
+    gathering::Gathering,
     payload::{Fields, Length},
     realtime::ConnectionId,
+    recent::Recent,
     rooms::{self, RoomId},
     users::{self, User, UserId, UserType},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use std::time::Duration;
 use tokens::Claims;
 use uuid::Uuid;
@@ -131,25 +134,70 @@ impl Credentials {
     }
 }
 
+/// Finds out who holds tokens, of many at once: see [`identities`].
+pub type Identities = Gathering<Claims, Option<Holder>>;
+
+/// The line in which tokens wait for their sessions to be looked up, or made at first sight.
+pub fn identities(db: PgPool, default_room: RoomId, patience: Duration) -> Identities {
+    Gathering::start(patience, move |claims| identify(db.clone(), default_room, claims))
+}
+
+async fn identify(db: PgPool, default_room: RoomId, claims: Vec<Claims>) -> Result<Vec<Option<Holder>>> {
+    let found = store::holders(&db, &claims).await?;
+    let strangers: Vec<&Claims> =
+        claims.iter().zip(&found).filter(|(claims, holder)| holder.is_none() && claims.session_id.is_none()).map(|(claims, _)| claims).collect();
+    if strangers.is_empty() {
+        return Ok(found);
+    }
+    store::welcome(&db, default_room, &strangers).await?;
+    store::holders(&db, &claims).await
+}
+
 /// Finds out who holds a token, and that its session stands.
 ///
 /// # Errors
 /// The `AUTH_…` code that fits, or `UNAVAILABLE` without the database.
 pub async fn authenticate(app: &App, token: &str) -> Result<AuthUser> {
     let claims = app.keys.verify(token)?;
-    if let Some(session_id) = claims.session_id {
-        let holder = store::holder_of_session(&app.db, session_id, &claims.user_id).await?;
-        return holder.ok_or(Error::Revoked)?.admit(&claims);
-    }
-    if let Some(holder) = store::holder_of_token(&app.db, &claims.token_key, &claims.user_id).await? {
+    look_up(app, &claims).await?.admit(&claims)
+}
+
+/// The same for a request of which there may be many from one caller: a session that was found a moment ago is
+/// [believed](BELIEVED) to stand.
+///
+/// # Errors
+/// Those of [`authenticate`].
+pub async fn recognise(app: &App, token: &str) -> Result<AuthUser> {
+    let claims = app.keys.verify(token)?;
+    if let Some(holder) = app.sessions.get(&claims.token_key) {
         return holder.admit(&claims);
     }
-    first_sight(app, &claims).await?;
-    let holder = store::holder_of_token(&app.db, &claims.token_key, &claims.user_id).await?;
-    holder.ok_or(Error::TokenInvalid("it belongs to another user"))?.admit(&claims)
+    let holder = look_up(app, &claims).await?;
+    if !holder.ended {
+        app.sessions.put(claims.token_key.clone(), holder.clone());
+    }
+    holder.admit(&claims)
+}
+
+async fn look_up(app: &App, claims: &Claims) -> Result<Holder> {
+    let unknown = if claims.session_id.is_some() { Error::Revoked } else { Error::TokenInvalid("it belongs to another user") };
+    app.identities.ask(claims.clone()).await?.ok_or(unknown)
+}
+
+/// Sessions that callers over REST were found to have lately, by token.
+pub type Sessions = Recent<Vec<u8>, Holder>;
+
+/// How long a session may still be used over REST after another server ended it: as long as sockets may.
+pub const BELIEVED: Duration = Duration::from_secs(1);
+
+/// A session has ended, or all of a user's: closes their connections, but the one that asks for it.
+fn end_sessions(app: &App, user: &UserId, session: Option<Uuid>, asking: Option<ConnectionId>) {
+    app.sessions.forget(|holder| holder.user.id == *user && session.is_none_or(|session| holder.session_id == session));
+    app.realtime.end_sessions(user, session, asking);
 }
 
 /// A session's row with its user.
+#[derive(Debug, Clone)]
 pub struct Holder {
     /// The profile.
     pub user: User,
@@ -166,15 +214,6 @@ impl Holder {
         }
         Ok(AuthUser { user: self.user, session_id: self.session_id, expires_at: claims.expires_at })
     }
-}
-
-async fn first_sight(app: &App, claims: &Claims) -> Result<()> {
-    let mut tx = app.db.begin().await?;
-    store::welcome(&mut tx, claims).await?;
-    store::begin_session(&mut tx, Uuid::now_v7(), &claims.user_id, Some(&claims.token_key), claims.expires_at).await?;
-    rooms::store::enter_default_room(&mut tx, app.default_room, &claims.user_id).await?;
-    tx.commit().await?;
-    Ok(())
 }
 
 /// Makes an account and logs in.
@@ -225,7 +264,7 @@ pub async fn log_in(app: &App, credentials: Credentials) -> Result<LoggedIn> {
 async fn open_session(app: &App, tx: &mut PgConnection, user: User) -> Result<LoggedIn> {
     let (session_id, token, now) = (Uuid::now_v7(), tokens::new_refresh_token(), Utc::now());
     let until = now + app.settings.auth.refresh_token_ttl;
-    store::begin_session(tx, session_id, &user.id, None, until).await?;
+    store::begin_session(tx, session_id, &user.id, until).await?;
     store::keep_refresh_token(tx, &tokens::hash_of(&token), session_id, until).await?;
     answer(app, user, session_id, token, now)
 }
@@ -258,7 +297,7 @@ pub async fn refresh(app: &App, token: &str) -> Result<LoggedIn> {
         Some(used_at) if used_at + REFRESH_REPEAT < now => {
             store::revoke(&mut *tx, &found.holder.user.id, Some(session_id)).await?;
             tx.commit().await?;
-            app.realtime.end_sessions(&found.holder.user.id, Some(session_id), None);
+            end_sessions(app, &found.holder.user.id, Some(session_id), None);
             return Err(Error::Revoked);
         }
         Some(used_at) => used_at,
@@ -283,7 +322,7 @@ pub async fn refresh(app: &App, token: &str) -> Result<LoggedIn> {
 pub async fn log_out(app: &App, caller: &AuthUser, all_devices: bool, asking: Option<ConnectionId>) -> Result<()> {
     let session = (!all_devices).then_some(caller.session_id);
     store::revoke(&app.db, caller.id(), session).await?;
-    app.realtime.end_sessions(caller.id(), session, asking);
+    end_sessions(app, caller.id(), session, asking);
     Ok(())
 }
 
@@ -303,7 +342,7 @@ pub async fn revoke_session(app: &App, caller: &AuthUser, session_id: Uuid) -> R
     if store::revoke(&app.db, caller.id(), Some(session_id)).await? == 0 {
         return Err(Error::NotFound);
     }
-    app.realtime.end_sessions(caller.id(), Some(session_id), None);
+    end_sessions(app, caller.id(), Some(session_id), None);
     Ok(())
 }
 
@@ -315,7 +354,7 @@ pub async fn revoke_session(app: &App, caller: &AuthUser, session_id: Uuid) -> R
 pub async fn close_ended(app: &App, since: Option<DateTime<Utc>>) -> Result<DateTime<Utc>> {
     let now = store::now(&app.db).await?;
     for ended in store::ended_since(&app.db, since.unwrap_or(now - ENDED_OVERLAP)).await? {
-        app.realtime.end_sessions(&ended.user_id, ended.session_id, None);
+        end_sessions(app, &ended.user_id, ended.session_id, None);
     }
     Ok(now - ENDED_OVERLAP)
 }

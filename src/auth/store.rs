@@ -2,7 +2,8 @@
 
 use super::{AuthUser, Holder, Session, tokens::Claims};
 use crate::{
-    error::Result,
+    error::{Error, Result},
+    rooms::RoomId,
     users::{User, UserId, UserType},
 };
 use chrono::{DateTime, Utc};
@@ -19,82 +20,108 @@ pub struct RefreshToken {
     pub used_at: Option<DateTime<Utc>>,
 }
 
-/// A session's row with its user.
-struct HolderRow {
-    id: UserId,
-    username: Option<String>,
-    name: Option<String>,
-    avatar_url: Option<String>,
-    user_type: UserType,
-    session_id: Uuid,
-    ended: bool,
-}
-
-impl From<HolderRow> for Holder {
-    fn from(row: HolderRow) -> Self {
-        Self {
-            user: User { id: row.id, username: row.username, name: row.name, avatar_url: row.avatar_url, user_type: row.user_type },
-            session_id: row.session_id,
-            ended: row.ended,
-        }
+/// The holders of tokens, in their order; `None` for a session that is not known, or is somebody else's.
+///
+/// # Errors
+/// Those of the database.
+pub async fn holders(db: impl PgExecutor<'_>, claims: &[Claims]) -> Result<Vec<Option<Holder>>> {
+    let sessions: Vec<Option<Uuid>> = claims.iter().map(|claims| claims.session_id).collect();
+    let keys: Vec<&[u8]> = claims.iter().map(|claims| claims.token_key.as_slice()).collect();
+    let users: Vec<&str> = claims.iter().map(|claims| claims.user_id.as_str()).collect();
+    let rows = query!(
+        r#"WITH asked AS (
+               SELECT * FROM UNNEST($1::uuid[], $2::bytea[], $3::text[]) WITH ORDINALITY AS a (session_id, token_key, user_id, place)
+           ), found AS (
+               SELECT a.place, s.*
+               FROM asked AS a
+               JOIN sessions AS s ON s.id = a.session_id AND s.user_id = a.user_id
+               UNION ALL
+               SELECT a.place, s.*
+               FROM asked AS a
+               JOIN sessions AS s ON s.token_key = a.token_key AND s.user_id = a.user_id
+               WHERE a.session_id IS NULL
+           )
+           SELECT s.place AS "place!", u.id AS "id!: UserId", u.username AS "username?", u.name AS "name?", u.avatar_url AS "avatar_url?",
+               u.user_type AS "user_type!: UserType", s.id AS "session_id!", (s.revoked_at IS NOT NULL OR u.deactivated_at IS NOT NULL) AS "ended!"
+           FROM found AS s
+           JOIN users AS u ON u.id = s.user_id"#,
+        &sessions as &[Option<Uuid>],
+        &keys as &[&[u8]],
+        &users as &[&str]
+    )
+    .fetch_all(db)
+    .await?;
+    let mut holders = vec![None; claims.len()];
+    for row in rows {
+        let place = usize::try_from(row.place - 1).map_err(Error::internal)?;
+        let user = User { id: row.id, username: row.username, name: row.name, avatar_url: row.avatar_url, user_type: row.user_type };
+        holders[place] = Some(Holder { user, session_id: row.session_id, ended: row.ended });
     }
+    Ok(holders)
 }
 
-/// A [`Holder`], from a condition on the session `s` and the user `u`.
-macro_rules! select_holder {
-    ($condition:tt, $($argument:expr),+ $(,)?) => {
-        query_as!(
-            HolderRow,
-            r#"SELECT u.id AS "id!: UserId", u.username AS "username?", u.name AS "name?", u.avatar_url AS "avatar_url?",
-                   u.user_type AS "user_type!: UserType", s.id AS "session_id!",
-                   (s.revoked_at IS NOT NULL OR u.deactivated_at IS NOT NULL) AS "ended!"
-               FROM sessions AS s
-               JOIN users AS u ON u.id = s.user_id
-               "# + $condition,
-            $($argument),+
-        )
-    };
-}
-
-/// The holder of one of our own sessions.
-///
-/// # Errors
-/// Those of the database.
-pub async fn holder_of_session(db: impl PgExecutor<'_>, session_id: Uuid, user_id: &UserId) -> Result<Option<Holder>> {
-    let row = select_holder!("WHERE s.id = $1 AND s.user_id = $2", session_id, user_id.as_str());
-    Ok(row.fetch_optional(db).await?.map(Holder::from))
-}
-
-/// The holder of another system's token that was seen before.
-///
-/// # Errors
-/// Those of the database.
-pub async fn holder_of_token(db: impl PgExecutor<'_>, token_key: &[u8], user_id: &UserId) -> Result<Option<Holder>> {
-    let row = select_holder!("WHERE s.token_key = $1 AND s.user_id = $2", token_key, user_id.as_str());
-    Ok(row.fetch_optional(db).await?.map(Holder::from))
-}
-
-/// Makes the user of another system's token, or gives a profile to one that was only named so far. The issuer
+/// Makes the users and sessions of another system's tokens at first sight, or gives a profile to a user who was only named
+/// so far, and brings the users into the default room, without a number and unannounced; who left it stays away. The issuer
 /// decides what its users are, but not what our own accounts are.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn welcome(db: &mut PgConnection, claims: &Claims) -> Result<()> {
-    let user_type = claims.user_type.unwrap_or(UserType::User);
+pub async fn welcome(db: impl PgExecutor<'_>, default_room: RoomId, claims: &[&Claims]) -> Result<()> {
+    let sessions: Vec<Uuid> = claims.iter().map(|_| Uuid::now_v7()).collect();
+    let keys: Vec<&[u8]> = claims.iter().map(|claims| claims.token_key.as_slice()).collect();
+    let expiries: Vec<DateTime<Utc>> = claims.iter().map(|claims| claims.expires_at).collect();
+    let users: Vec<&str> = claims.iter().map(|claims| claims.user_id.as_str()).collect();
+    let usernames: Vec<Option<&str>> = claims.iter().map(|claims| claims.username.as_deref().map(shortened)).collect();
+    let names: Vec<Option<&str>> = claims.iter().map(|claims| claims.name.as_deref().or(claims.username.as_deref()).map(shortened)).collect();
+    let avatars: Vec<Option<&str>> = claims.iter().map(|claims| claims.picture.as_deref().filter(|url| url.len() <= 2_000)).collect();
+    let types: Vec<UserType> = claims.iter().map(|claims| claims.user_type.unwrap_or(UserType::User)).collect();
     query!(
-        "INSERT INTO users AS u (id, username, name, avatar_url, user_type)
-         VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (id) DO UPDATE
-         SET username = COALESCE(u.username, EXCLUDED.username),
-             name = COALESCE(u.name, EXCLUDED.name),
-             avatar_url = COALESCE(u.avatar_url, EXCLUDED.avatar_url),
-             user_type = EXCLUDED.user_type
-         WHERE u.password_hash IS NULL",
-        claims.user_id.as_str(),
-        claims.username.as_deref().map(shortened),
-        claims.name.as_deref().or(claims.username.as_deref()).map(shortened),
-        claims.picture.as_deref().filter(|url| url.len() <= 2_000),
-        user_type as UserType
+        "WITH seen AS (
+             SELECT *
+             FROM UNNEST($1::uuid[], $2::bytea[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
+                 WITH ORDINALITY AS s (session_id, token_key, expires_at, user_id, username, name, avatar_url, user_type, place)
+         ), welcomed AS (
+             INSERT INTO users AS u (id, username, name, avatar_url, user_type)
+             SELECT DISTINCT ON (user_id) user_id, username, name, avatar_url, user_type
+             FROM seen
+             ORDER BY user_id, place
+             ON CONFLICT (id) DO UPDATE
+             SET username = COALESCE(u.username, EXCLUDED.username),
+                 name = COALESCE(u.name, EXCLUDED.name),
+                 avatar_url = COALESCE(u.avatar_url, EXCLUDED.avatar_url),
+                 user_type = EXCLUDED.user_type
+             WHERE u.password_hash IS NULL
+                 AND (u.user_type <> EXCLUDED.user_type
+                     OR u.username IS NULL AND EXCLUDED.username IS NOT NULL
+                     OR u.name IS NULL AND EXCLUDED.name IS NOT NULL
+                     OR u.avatar_url IS NULL AND EXCLUDED.avatar_url IS NOT NULL)
+         ), begun AS (
+             INSERT INTO sessions (id, user_id, token_key, expires_at)
+             SELECT session_id, user_id, token_key, expires_at
+             FROM seen
+             ON CONFLICT (token_key) DO NOTHING
+         ), entered AS (
+             INSERT INTO room_members (room_id, user_id, read_seq)
+             SELECT DISTINCT r.id, s.user_id, r.last_seq
+             FROM seen AS s
+             JOIN rooms AS r ON r.id = $9 AND r.deleted_at IS NULL
+             ORDER BY s.user_id
+             ON CONFLICT (room_id, user_id) DO NOTHING
+             RETURNING room_id
+         )
+         UPDATE rooms
+         SET member_count = member_count + e.members
+         FROM (SELECT room_id, count(*)::integer AS members FROM entered GROUP BY room_id) AS e
+         WHERE rooms.id = e.room_id",
+        &sessions,
+        &keys as &[&[u8]],
+        &expiries,
+        &users as &[&str],
+        &usernames as &[Option<&str>],
+        &names as &[Option<&str>],
+        &avatars as &[Option<&str>],
+        &types as &[UserType],
+        default_room.0
     )
     .execute(db)
     .await?;
@@ -105,22 +132,12 @@ fn shortened(text: &str) -> &str {
     text.char_indices().nth(100).map_or(text, |(end, _)| &text[..end])
 }
 
-/// Begins a session; for a token of another system that is already known, nothing happens.
+/// Begins a session of an own account.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn begin_session(db: &mut PgConnection, id: Uuid, user_id: &UserId, token_key: Option<&[u8]>, expires_at: DateTime<Utc>) -> Result<()> {
-    query!(
-        "INSERT INTO sessions (id, user_id, token_key, expires_at)
-         VALUES ($1, $2, $3, $4)
-         ON CONFLICT (token_key) DO NOTHING",
-        id,
-        user_id.as_str(),
-        token_key,
-        expires_at
-    )
-    .execute(db)
-    .await?;
+pub async fn begin_session(db: &mut PgConnection, id: Uuid, user_id: &UserId, expires_at: DateTime<Utc>) -> Result<()> {
+    query!("INSERT INTO sessions (id, user_id, expires_at) VALUES ($1, $2, $3)", id, user_id.as_str(), expires_at).execute(db).await?;
     Ok(())
 }
 
@@ -175,11 +192,20 @@ pub async fn keep_refresh_token(db: &mut PgConnection, hash: &[u8], session_id: 
 /// # Errors
 /// Those of the database.
 pub async fn lock_refresh_token(db: &mut PgConnection, hash: &[u8]) -> Result<Option<RefreshToken>> {
-    let token =
-        query!("SELECT session_id, expires_at, used_at FROM refresh_tokens WHERE hash = $1 FOR UPDATE", hash).fetch_optional(&mut *db).await?;
-    let Some(token) = token else { return Ok(None) };
-    let holder = select_holder!("WHERE s.id = $1", token.session_id).fetch_one(db).await?;
-    Ok(Some(RefreshToken { holder: holder.into(), expires_at: token.expires_at, used_at: token.used_at }))
+    let token = query!(
+        r#"SELECT r.expires_at, r.used_at, s.id AS session_id, (s.revoked_at IS NOT NULL OR u.deactivated_at IS NOT NULL) AS "ended!",
+               u.id AS "id: UserId", u.username, u.name, u.avatar_url, u.user_type AS "user_type: UserType"
+           FROM refresh_tokens AS r
+           JOIN sessions AS s ON s.id = r.session_id
+           JOIN users AS u ON u.id = s.user_id
+           WHERE r.hash = $1
+           FOR UPDATE OF r"#,
+        hash
+    );
+    Ok(token.fetch_optional(db).await?.map(|row| {
+        let user = User { id: row.id, username: row.username, name: row.name, avatar_url: row.avatar_url, user_type: row.user_type };
+        RefreshToken { holder: Holder { user, session_id: row.session_id, ended: row.ended }, expires_at: row.expires_at, used_at: row.used_at }
+    }))
 }
 
 /// Marks a refresh token as used, and returns the time as stored.

@@ -129,7 +129,7 @@ async fn room(app: &App, maker: &AuthUser, payload: Value) -> error::Result<Stri
         Ok((room, _)) => Ok(room.id.to_string()),
         // Somebody made a room of this name by hand.
         Err(error::Error::Conflict(_)) => {
-            Ok(lobby::membership::join(app, maker, &RoomRef::parse("room-123")?, None, None).await?.room_id().to_string())
+            Ok(lobby::membership::join(app, maker, &RoomRef::parse("room-123")?, None, None).await?.room_id.to_string())
         }
         Err(error) => Err(error),
     }

@@ -3,8 +3,9 @@
 use super::{
     NewRoom, RoomChange, create, delete,
     membership::{join, leave, put_member, remove_member},
+    snapshots::Joined,
     update,
-    views::{self, Joined, Member, Overview},
+    views::{self, Member, Overview},
 };
 use crate::{
     app::App,

@@ -5,10 +5,10 @@ use crate::{
     app::App,
     auth::AuthUser,
     error::{Error, Result},
-    lobby::views::{self, Joined},
+    lobby::snapshots::{self, Joined},
     payload::Fields,
     presence::typing,
-    realtime::ConnectionId,
+    realtime::{Connection, ConnectionId},
     rooms::{
         self, Membership, ROLES, Role, Room, RoomId, RoomRef, RoomType, Seat,
         permissions::Action,
@@ -27,6 +27,12 @@ use sqlx::PgConnection;
 /// # Errors
 /// `ROOM_NOT_FOUND`, also for private rooms; `BANNED`, `ROOM_ARCHIVED`.
 pub async fn join(app: &App, user: &AuthUser, room: &RoomRef, from: Option<ConnectionId>, since: Option<i64>) -> Result<Joined> {
+    let connection = from.and_then(|id| app.realtime.connection(id));
+    if let Some(connection) = &connection
+        && let Some(joined) = join_again(app, user, room, connection, since).await?
+    {
+        return Ok(joined);
+    }
     let seat = match (rooms::find(app, user.id(), room).await, room) {
         (Err(Error::RoomNotFound), RoomRef::Slug(slug)) if app.settings.chat.auto_create_rooms => create_on_demand(app, user, slug).await?,
         (found, _) => found?,
@@ -38,8 +44,8 @@ pub async fn join(app: &App, user: &AuthUser, room: &RoomRef, from: Option<Conne
         app.realtime.attach(user.id(), id);
         // Who holds a connection and waits for another one would make everybody wait once the pool is empty.
         let turn = change.abandon().await?;
-        let joined = views::joined(app, user.id(), &RoomRef::Id(id), since).await?;
-        if let Some(connection) = from.and_then(|id| app.realtime.connection(id)) {
+        let joined = snapshots::joined(app, user.id(), &RoomRef::Id(id), since).await?;
+        if let Some(connection) = connection {
             connection.emit("chat:room:joined", &joined);
         }
         drop(turn);
@@ -51,6 +57,18 @@ pub async fn join(app: &App, user: &AuthUser, room: &RoomRef, from: Option<Conne
     let joined = welcome(app, id, &user.user, &entered, since).await?;
     drop(turn);
     Ok(joined)
+}
+
+/// Shows a room to a connection that hears it already, as after every reconnect: nothing changes, so nobody else has to wait
+/// for it. What happens in the room while the snapshot is read follows the snapshot.
+async fn join_again(app: &App, user: &AuthUser, room: &RoomRef, connection: &Connection, since: Option<i64>) -> Result<Option<Joined>> {
+    let Some(held) = connection.hold() else { return Ok(None) };
+    let joined = match snapshots::joined(app, user.id(), room, since).await {
+        Err(Error::RoomNotFound | Error::NotAMember) => return Ok(None),
+        joined => joined?,
+    };
+    let told = connection.hears(joined.room_id) && held.release_after("chat:room:joined", &joined, (joined.room_id, joined.last_seq));
+    Ok(told.then_some(joined))
 }
 
 /// Checks that somebody who is not in the room may come in.
@@ -93,7 +111,7 @@ async fn welcome(app: &App, room: RoomId, user: &User, entered: &Entered, since:
         app.quiet_rooms.note(room);
     }
     app.realtime.attach(&user.id, room);
-    let joined = views::joined(app, &user.id, &RoomRef::Id(room), since).await?;
+    let joined = snapshots::joined(app, &user.id, &RoomRef::Id(room), since).await?;
     app.realtime.tell_user(&user.id, "chat:room:joined", &joined);
     tracing::info!(room.id = %room, user.id = %user.id, members = entered.count.member_count, "a user joined a room");
     Ok(joined)

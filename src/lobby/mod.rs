@@ -6,6 +6,7 @@
 
 pub mod http;
 pub mod membership;
+pub mod snapshots;
 pub mod socket;
 pub mod store;
 pub mod views;

@@ -1,25 +1,21 @@
-//! What a user sees of rooms: the list of them, one of them, and the snapshot on entering.
+//! What a user sees of rooms: the list of them, or one of them.
 
-use super::store;
+use super::store::{self, Marker};
 use crate::{
     app::App,
     error::{Error, Result},
-    messages::{self, Anchor, Message, Page},
-    rooms::{self, Membership, Room, RoomId, RoomRef, Seat, permissions, store::Position},
+    messages,
+    rooms::{
+        self, Membership, Room, RoomId, RoomRef, Seat, permissions,
+        store::{MemberRow, Position},
+    },
     users::{User, UserId},
 };
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
-use sqlx::PgExecutor;
-use std::collections::HashMap;
-
-/// Messages in the snapshot on entering a room.
-const SNAPSHOT_MESSAGES: i64 = 30;
-/// Most messages in it for a client that says how far it has read.
-const SINCE_MESSAGES: i64 = 100;
-/// Members in it.
-const SNAPSHOT_MEMBERS: i64 = 50;
+use sqlx::{PgExecutor, PgPool};
+use std::collections::{HashMap, HashSet};
 
 /// A room as one of its members sees it in a list.
 #[derive(Debug, Clone, Serialize)]
@@ -50,34 +46,6 @@ pub struct Read {
     pub seq: i64,
 }
 
-/// What a user is shown on entering a room.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Joined {
-    room_id: RoomId,
-    user_id: UserId,
-    #[serde(rename = "self")]
-    is_self: bool,
-    room: Room,
-    membership: Membership,
-    last_seq: i64,
-    read: Read,
-    members: Vec<Member>,
-    presence: Vec<UserId>,
-    typing: Vec<UserId>,
-    messages: Vec<Message>,
-    has_older: bool,
-    #[serde(with = "crate::time")]
-    timestamp: DateTime<Utc>,
-}
-
-impl Joined {
-    /// Which room it is.
-    pub fn room_id(&self) -> RoomId {
-        self.room_id
-    }
-}
-
 /// A member in the list of them.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -91,12 +59,18 @@ pub struct Member {
     pub joined_at: DateTime<Utc>,
 }
 
+impl From<MemberRow> for Member {
+    fn from(MemberRow { user, role, joined_at }: MemberRow) -> Self {
+        Self { user, role, joined_at }
+    }
+}
+
 /// A page of the rooms that a user is in, newest activity first.
 ///
 /// # Errors
 /// `UNAVAILABLE` without the database.
 pub async fn rooms_of(app: &App, user: &UserId, after: Option<Position>, limit: i64) -> Result<Vec<Overview>> {
-    overviews(app, user, rooms::store::seats_of(&app.db, user, after, limit).await?).await
+    overviews(&app.db, user, rooms::store::seats_of(&app.db, user, after, limit).await?).await
 }
 
 /// A page of all public rooms, newest activity first.
@@ -104,7 +78,7 @@ pub async fn rooms_of(app: &App, user: &UserId, after: Option<Position>, limit: 
 /// # Errors
 /// `UNAVAILABLE` without the database.
 pub async fn public_rooms(app: &App, user: &UserId, after: Option<Position>, limit: i64) -> Result<Vec<Overview>> {
-    overviews(app, user, rooms::store::public_seats(&app.db, user, after, limit).await?).await
+    overviews(&app.db, user, rooms::store::public_seats(&app.db, user, after, limit).await?).await
 }
 
 /// One room.
@@ -113,16 +87,30 @@ pub async fn public_rooms(app: &App, user: &UserId, after: Option<Position>, lim
 /// `ROOM_NOT_FOUND`.
 pub async fn overview(app: &App, user: &UserId, room: &RoomRef) -> Result<Overview> {
     let seat = rooms::find(app, user, room).await?;
-    overviews(app, user, vec![seat]).await?.pop().ok_or(Error::RoomNotFound)
+    overviews(&app.db, user, vec![seat]).await?.pop().ok_or(Error::RoomNotFound)
 }
 
-async fn overviews(app: &App, user: &UserId, mut seats: Vec<Seat>) -> Result<Vec<Overview>> {
-    add_last_messages(&app.db, seats.iter_mut().map(|seat| &mut seat.room)).await?;
-    let markers: Vec<_> = seats.iter().filter_map(|seat| Some((seat.room.id, seat.membership.as_ref()?.read_seq))).collect();
-    let unread = if markers.is_empty() { Vec::new() } else { store::unread(&app.db, user, &markers).await? };
-    let mut unread: HashMap<RoomId, store::Unread> = unread.into_iter().map(|unread| (unread.room, unread)).collect();
-    let overview = |Seat { room, membership }| {
-        let (messages, mentions) = unread.remove(&room.id).map_or((0, 0), |unread| (unread.messages, unread.mentions));
+async fn overviews(db: &PgPool, user: &UserId, seats: Vec<Seat>) -> Result<Vec<Overview>> {
+    overviews_of_each(db, seats.into_iter().map(|seat| (user, seat)).collect()).await
+}
+
+/// Rooms, each as somebody sees it, in the same order.
+///
+/// # Errors
+/// `UNAVAILABLE` without the database.
+pub async fn overviews_of_each<'a>(db: &PgPool, mut seats: Vec<(&'a UserId, Seat)>) -> Result<Vec<Overview>> {
+    add_last_messages(db, seats.iter_mut().map(|(_, seat)| &mut seat.room)).await?;
+    // Most rooms of most users have nothing new.
+    let news = |(user, seat): &(&'a UserId, Seat)| {
+        let (read, last) = (seat.membership.as_ref()?.read_seq, seat.room.last_message_seq?);
+        (read < last).then_some(Marker { user, room: seat.room.id, seq: read })
+    };
+    let (places, markers): (Vec<usize>, Vec<Marker<'_>>) = seats.iter().enumerate().filter_map(|(place, seat)| Some((place, news(seat)?))).unzip();
+    let unread = if markers.is_empty() { Vec::new() } else { store::unread(db, &markers).await? };
+    let marked = |unread: store::Unread| Some((*places.get(usize::try_from(unread.place).ok()? - 1)?, (unread.messages, unread.mentions)));
+    let mut unread: HashMap<usize, (i64, i64)> = unread.into_iter().filter_map(marked).collect();
+    let overview = |(place, (_, Seat { room, membership })): (usize, (&'a UserId, Seat))| {
+        let (messages, mentions) = unread.remove(&place).unwrap_or_default();
         Overview {
             read: Read { seq: membership.as_ref().map_or(0, |membership: &Membership| membership.read_seq) },
             unread: messages.min(store::UNREAD_CAP),
@@ -133,46 +121,7 @@ async fn overviews(app: &App, user: &UserId, mut seats: Vec<Seat>) -> Result<Vec
             membership,
         }
     };
-    Ok(seats.into_iter().map(overview).collect())
-}
-
-/// Everything after `since`, if that is not too much, else the newest messages.
-async fn snapshot_messages(app: &App, room: RoomId, since: Option<i64>) -> Result<Page> {
-    if let Some(since) = since {
-        let page = messages::page(app, room, Anchor::After(since), SINCE_MESSAGES).await?;
-        if !page.page.has_newer {
-            return Ok(page);
-        }
-    }
-    messages::page(app, room, Anchor::Newest, SNAPSHOT_MESSAGES).await
-}
-
-/// What a member is shown on entering.
-///
-/// # Errors
-/// `ROOM_NOT_FOUND`, `NOT_A_MEMBER`.
-pub async fn joined(app: &App, user: &UserId, room: &RoomRef, since: Option<i64>) -> Result<Joined> {
-    let seat = rooms::find(app, user, room).await?;
-    let membership = seat.membership()?.clone();
-    let id = seat.room.id;
-    let page = snapshot_messages(app, id, since).await?;
-    let members = members(app, id, "", SNAPSHOT_MEMBERS).await?;
-    let room = with_last_message(&app.db, seat.room).await?;
-    Ok(Joined {
-        room_id: id,
-        user_id: user.clone(),
-        is_self: true,
-        last_seq: room.last_seq,
-        room,
-        read: Read { seq: membership.read_seq },
-        membership,
-        presence: app.presence.online_among(members.iter().map(|member| &member.user.id)),
-        members,
-        typing: app.typing.in_room(id),
-        has_older: page.page.has_older,
-        messages: page.messages,
-        timestamp: Utc::now(),
-    })
+    Ok(seats.into_iter().enumerate().map(overview).collect())
 }
 
 /// A page of a room's members, by user id, for a room that the caller was found to be in.
@@ -180,8 +129,8 @@ pub async fn joined(app: &App, user: &UserId, room: &RoomRef, since: Option<i64>
 /// # Errors
 /// `UNAVAILABLE` without the database.
 pub async fn members(app: &App, room: RoomId, after: &str, limit: i64) -> Result<Vec<Member>> {
-    let rows = rooms::store::members(&app.db, room, after, limit).await?;
-    Ok(rows.into_iter().map(|row| Member { user: row.user, role: row.role, joined_at: row.joined_at }).collect())
+    let rows = rooms::store::members(&app.db, &[room.0], after, limit).await?;
+    Ok(rows.into_iter().map(|(_, row)| row.into()).collect())
 }
 
 /// Fills in a room's last message.
@@ -193,16 +142,17 @@ pub async fn with_last_message(db: impl PgExecutor<'_>, mut room: Room) -> Resul
     Ok(room)
 }
 
-/// Fills in the last messages of rooms.
+/// Fills in the last messages of rooms; the same room may come more than once.
 ///
 /// # Errors
 /// `UNAVAILABLE` without the database.
 pub async fn add_last_messages<'a>(db: impl PgExecutor<'_>, rooms: impl Iterator<Item = &'a mut Room>) -> Result<()> {
     let mut rooms: Vec<&mut Room> = rooms.collect();
-    let places: Vec<(RoomId, i64)> = rooms.iter().filter_map(|room| Some((room.id, room.last_message_seq?))).collect();
-    let mut found: HashMap<_, _> = messages::last_of(db, &places).await?.into_iter().collect();
+    let places: HashSet<(RoomId, i64)> = rooms.iter().filter_map(|room| Some((room.id, room.last_message_seq?))).collect();
+    let places: Vec<(RoomId, i64)> = places.into_iter().collect();
+    let found: HashMap<_, _> = messages::last_of(db, &places).await?.into_iter().collect();
     for room in &mut rooms {
-        room.last_message = found.remove(&room.id);
+        room.last_message = found.get(&room.id).cloned();
     }
     Ok(())
 }

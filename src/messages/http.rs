@@ -1,6 +1,6 @@
 //! Messages over REST: translation only.
 
-use super::{Anchor, Message, NewMessage, Page, first_at, first_unread, get, history, page, send};
+use super::{Anchor, Message, NewMessage, Page, first_at, first_unread, get, history, send};
 use crate::{
     app::App,
     error::{Error, Result},
@@ -50,7 +50,7 @@ async fn list(State(app): State<App>, Caller(caller): Caller, Path(room): Path<S
                 None => first_unread(&app, seat.room.id, read_seq).await?,
             };
             let anchor = found.map_or(Anchor::Newest, Anchor::Around);
-            return Ok(Json(page(&app, seat.room.id, anchor, limit).await?));
+            return Ok(Json(history(&app, caller.id(), &RoomRef::Id(seat.room.id), anchor, limit).await?));
         }
     };
     Ok(Json(history(&app, caller.id(), &room, anchor, limit).await?))

@@ -24,7 +24,8 @@ use journal::{Draft, Stored};
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 use sqlx::PgExecutor;
-use std::{fmt, sync::Arc};
+use std::{collections::VecDeque, fmt, sync::Arc};
+use store::Window;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -285,53 +286,48 @@ pub struct PageBounds {
 /// # Errors
 /// `ROOM_NOT_FOUND` or `NOT_A_MEMBER`.
 pub async fn history(app: &App, asker: &UserId, room: &RoomRef, anchor: Anchor, limit: i64) -> Result<Page> {
-    let seat = rooms::find(app, asker, room).await?;
-    seat.membership()?;
-    page(app, seat.room.id, anchor, limit).await
-}
-
-/// Reads a page of a room that the caller was already found to be in.
-///
-/// # Errors
-/// `UNAVAILABLE` without the database.
-pub async fn page(app: &App, room: RoomId, anchor: Anchor, limit: i64) -> Result<Page> {
-    let (before, after) = match anchor {
-        Anchor::Newest => (Some((i64::MAX, limit)), None),
-        Anchor::Before(seq) => (Some((seq, limit)), None),
-        Anchor::After(seq) => (None, Some((seq, limit))),
-        Anchor::Around(seq) => (Some((seq.saturating_add(1), limit - limit / 2)), Some((seq, limit / 2))),
+    let id = match room {
+        RoomRef::Id(id) => *id,
+        RoomRef::Slug(slug) => app.slugs.id(&app.db, slug.as_str()).await?,
     };
-    let mut messages = Vec::new();
-    let (mut has_older, mut has_newer) = (false, false);
-    if let Some((seq, limit)) = before {
-        // One more than asked for tells whether there is more.
-        let mut found = store::before(&app.db, room, seq, limit + 1).await?;
-        has_older = i64::try_from(found.len()).is_ok_and(|count| count > limit);
-        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        found.reverse();
-        messages.extend(found);
-    }
-    if let Some((seq, limit)) = after {
-        let mut found = store::after(&app.db, room, seq, limit + 1).await?;
-        has_newer = i64::try_from(found.len()).is_ok_and(|count| count > limit);
-        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        messages.extend(found);
-    }
-    if matches!(anchor, Anchor::Before(_)) {
-        let newest = messages.last().map(|message| message.seq).unwrap_or_default();
-        has_newer = store::exists_after(&app.db, room, newest).await?;
-    }
-    if matches!(anchor, Anchor::After(_)) {
-        let oldest = messages.first().map_or(i64::MAX, |message| message.seq);
-        has_older = store::exists_before(&app.db, room, oldest).await?;
-    }
-    let page = PageBounds {
-        oldest_seq: messages.first().map(|message| message.seq),
-        newest_seq: messages.last().map(|message| message.seq),
-        has_older,
-        has_newer,
+    // One more than asked for tells whether there is more.
+    let window = match anchor {
+        Anchor::Newest => Window { before: i64::MAX, older: limit + 1, after: 0, newer: 0 },
+        Anchor::Before(seq) => Window { before: seq, older: limit + 1, after: 0, newer: 0 },
+        Anchor::After(seq) => Window { before: 0, older: 0, after: seq, newer: limit + 1 },
+        Anchor::Around(seq) => Window { before: seq.saturating_add(1), older: limit - limit / 2 + 1, after: seq, newer: limit / 2 + 1 },
     };
-    Ok(Page { messages, page })
+    let (messages, last) = store::window(&app.db, asker, id, &window).await?;
+    if messages.is_empty() {
+        // Nothing there, or nothing for the asker.
+        let seat = rooms::find(app, asker, room).await?;
+        seat.membership()?;
+        if seat.room.id != id {
+            // Another server gave the slug to another room a moment ago.
+            return Box::pin(history(app, asker, &RoomRef::Id(seat.room.id), anchor, limit)).await;
+        }
+        let any = seat.room.last_message_seq.is_some();
+        let (has_older, has_newer) = (any && matches!(anchor, Anchor::After(_)), any && matches!(anchor, Anchor::Before(_)));
+        return Ok(Page { messages, page: PageBounds { oldest_seq: None, newest_seq: None, has_older, has_newer } });
+    }
+    let more = |count: usize, limit: i64| i64::try_from(count).is_ok_and(|count| limit > 0 && count >= limit);
+    let older = messages.iter().take_while(|message| message.seq < window.before).count();
+    let (mut has_older, mut has_newer) = (more(older, window.older), more(messages.len() - older, window.newer));
+    let mut messages = VecDeque::from(messages);
+    if has_older {
+        messages.pop_front();
+    }
+    if has_newer {
+        messages.pop_back();
+    }
+    let messages = Vec::from(messages);
+    let (oldest_seq, newest_seq) = (messages.first().map(|message| message.seq), messages.last().map(|message| message.seq));
+    match anchor {
+        Anchor::Before(_) => has_newer = newest_seq.is_none_or(|newest| newest < last),
+        Anchor::After(_) => has_older = store::exists_before(&app.db, id, oldest_seq.unwrap_or(i64::MAX)).await?,
+        Anchor::Newest | Anchor::Around(_) => {}
+    }
+    Ok(Page { messages, page: PageBounds { oldest_seq, newest_seq, has_older, has_newer } })
 }
 
 /// Reads one message, for a member of its room.
@@ -346,12 +342,12 @@ pub async fn get(app: &App, asker: &UserId, id: Uuid) -> Result<Message> {
 ///
 /// # Errors
 /// `UNAVAILABLE` without the database.
-pub async fn last_of(db: impl PgExecutor<'_>, places: &[(RoomId, i64)]) -> Result<Vec<(RoomId, Box<RawValue>)>> {
+pub async fn last_of(db: impl PgExecutor<'_>, places: &[(RoomId, i64)]) -> Result<Vec<(RoomId, Arc<RawValue>)>> {
     if places.is_empty() {
         return Ok(Vec::new());
     }
     let messages = store::at(db, places).await?;
-    messages.iter().map(|message| Ok((message.room_id, serde_json::value::to_raw_value(message).map_err(Error::internal)?))).collect()
+    messages.iter().map(|message| Ok((message.room_id, serde_json::value::to_raw_value(message).map_err(Error::internal)?.into()))).collect()
 }
 
 /// The number of the first message that a member has not read.

@@ -13,6 +13,8 @@ use uuid::Uuid;
 
 /// A message's row with its author's profile.
 struct Row {
+    /// What else a statement says with every row.
+    aside: Option<i64>,
     id: MessageId,
     room_id: RoomId,
     seq: i64,
@@ -73,9 +75,12 @@ impl From<Row> for Message {
 /// Everything that a [`Message`] shows, from wherever the rest of the statement finds `m` and its author `u`.
 macro_rules! select_messages {
     ($from:tt, $($argument:expr),+ $(,)?) => {
+        select_messages!("NULL::bigint" => $from, $($argument),+)
+    };
+    ($aside:tt => $from:tt, $($argument:expr),+ $(,)?) => {
         query_as!(
             Row,
-            r#"SELECT m.id AS "id!: MessageId", m.room_id AS "room_id!: RoomId", m.seq AS "seq!", m.rev AS "rev!", m.author_id AS "author_id!: UserId",
+            r#"SELECT "# + $aside + r#" AS "aside?", m.id AS "id!: MessageId", m.room_id AS "room_id!: RoomId", m.seq AS "seq!", m.rev AS "rev!", m.author_id AS "author_id!: UserId",
                    u.username AS "username?", u.name AS "name?", u.avatar_url AS "avatar_url?", u.user_type AS "user_type?: UserType",
                    m.content AS "content!", m.type AS "kind!", m.client_msg_id AS "client_msg_id?", m.reply_to AS "reply_to?: MessageId",
                    m.thread_root_id AS "thread_root_id?: MessageId", m.mentions AS "mentions?", m.attachments AS "attachments?",
@@ -110,44 +115,90 @@ pub async fn place(db: impl PgExecutor<'_>, id: MessageId) -> Result<Option<Plac
     .await?)
 }
 
-/// The newest messages before a number, newest first.
-///
-/// # Errors
-/// Those of the database.
-pub async fn before(db: impl PgExecutor<'_>, room: RoomId, seq: i64, limit: i64) -> Result<Vec<Message>> {
-    let rows = select_messages!(
-        r#"FROM messages AS m
-           LEFT JOIN users AS u ON u.id = m.author_id
-           WHERE m.room_id = $1 AND m.seq < $2
-           ORDER BY m.seq DESC
-           LIMIT $3"#,
-        room.0,
-        seq,
-        limit
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(rows.into_iter().map(Message::from).collect())
+/// The part of a room's history that a page shows: so many messages before one number, and so many after another.
+pub struct Window {
+    /// Older than this,
+    pub before: i64,
+    /// so many of them.
+    pub older: i64,
+    /// Newer than this,
+    pub after: i64,
+    /// so many of them.
+    pub newer: i64,
 }
 
-/// The oldest messages after a number, oldest first.
+/// What a member sees through a window, oldest first, and the number of the room's last message. Nothing for those who are not
+/// members.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn after(db: impl PgExecutor<'_>, room: RoomId, seq: i64, limit: i64) -> Result<Vec<Message>> {
+pub async fn window(db: impl PgExecutor<'_>, asker: &UserId, room: RoomId, window: &Window) -> Result<(Vec<Message>, i64)> {
     let rows = select_messages!(
-        r#"FROM messages AS m
+        "r.last_message_seq" =>
+        r#"FROM rooms AS r
+           JOIN room_members AS asker ON asker.room_id = r.id AND asker.user_id = $2 AND asker.state = 'joined'
+           CROSS JOIN LATERAL (
+               (SELECT * FROM messages WHERE room_id = r.id AND seq < $3 ORDER BY seq DESC LIMIT $4)
+               UNION ALL
+               (SELECT * FROM messages WHERE room_id = r.id AND seq > $5 ORDER BY seq LIMIT $6)
+           ) AS m
            LEFT JOIN users AS u ON u.id = m.author_id
-           WHERE m.room_id = $1 AND m.seq > $2
-           ORDER BY m.seq
-           LIMIT $3"#,
+           WHERE r.id = $1 AND r.deleted_at IS NULL
+           ORDER BY m.seq"#,
         room.0,
-        seq,
-        limit
+        asker.as_str(),
+        window.before,
+        window.older,
+        window.after,
+        window.newer
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(Message::from).collect())
+    let last = rows.first().and_then(|row| row.aside).unwrap_or_default();
+    Ok((rows.into_iter().map(Message::from).collect(), last))
+}
+
+/// The newest messages of a room between two numbers.
+pub struct Stretch {
+    /// The room.
+    pub room: RoomId,
+    /// After this number,
+    pub after: i64,
+    /// up to this one,
+    pub until: i64,
+    /// so many.
+    pub most: i64,
+}
+
+/// The messages of several stretches, each with the place of its stretch; those of one stretch are the newest first.
+///
+/// # Errors
+/// Those of the database.
+pub async fn stretches(db: impl PgExecutor<'_>, stretches: &[Stretch]) -> Result<Vec<(usize, Message)>> {
+    let rooms: Vec<Uuid> = stretches.iter().map(|stretch| stretch.room.0).collect();
+    let afters: Vec<i64> = stretches.iter().map(|stretch| stretch.after).collect();
+    let untils: Vec<i64> = stretches.iter().map(|stretch| stretch.until).collect();
+    let mosts: Vec<i64> = stretches.iter().map(|stretch| stretch.most).collect();
+    let rows = select_messages!(
+        "s.place" =>
+        r#"FROM UNNEST($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS s (room_id, after, until, most, place)
+           CROSS JOIN LATERAL (
+               SELECT *
+               FROM messages
+               WHERE room_id = s.room_id AND seq > s.after AND seq <= s.until
+               ORDER BY seq DESC
+               LIMIT s.most
+           ) AS m
+           LEFT JOIN users AS u ON u.id = m.author_id
+           ORDER BY s.place, m.seq DESC"#,
+        &rooms,
+        &afters,
+        &untils,
+        &mosts
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (usize::try_from(row.aside.unwrap_or_default()).unwrap_or_default().saturating_sub(1), row.into())).collect())
 }
 
 /// The messages at these places.
@@ -208,14 +259,6 @@ pub async fn find_for(db: impl PgExecutor<'_>, asker: &UserId, id: MessageId) ->
 /// Those of the database.
 pub async fn exists_before(db: impl PgExecutor<'_>, room: RoomId, seq: i64) -> Result<bool> {
     Ok(query_scalar!(r#"SELECT EXISTS (SELECT FROM messages WHERE room_id = $1 AND seq < $2) AS "exists!""#, room.0, seq).fetch_one(db).await?)
-}
-
-/// Whether anything was said after a number.
-///
-/// # Errors
-/// Those of the database.
-pub async fn exists_after(db: impl PgExecutor<'_>, room: RoomId, seq: i64) -> Result<bool> {
-    Ok(query_scalar!(r#"SELECT EXISTS (SELECT FROM messages WHERE room_id = $1 AND seq > $2) AS "exists!""#, room.0, seq).fetch_one(db).await?)
 }
 
 /// The number of the first message after a number.

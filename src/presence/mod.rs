@@ -12,7 +12,7 @@ pub mod typing;
 use crate::{
     app::App,
     error::{Error, Result},
-    realtime::Connection,
+    realtime::{Connection, wire::Outbox},
     rooms,
     users::UserId,
 };
@@ -23,10 +23,19 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    time::sleep_until,
+};
 
 /// How often the time of somebody's last action is written.
 const WRITE_EVERY: TimeDelta = TimeDelta::seconds(60);
+
+/// Most edges that are told together.
+const TOGETHER: usize = 512;
+
+/// For how long edges gather after others were told.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// Who is here, on this process.
 pub struct Presence {
@@ -167,22 +176,40 @@ impl Presence {
     }
 }
 
-/// Writes and tells edges, one after the other, for as long as the server runs.
+/// Writes and tells edges, in their order, for as long as the server runs. When many come and go at the same time those of a
+/// moment are told together.
 pub async fn tell_edges(app: App, mut edges: UnboundedReceiver<Edge>) {
-    while let Some(edge) = edges.recv().await {
-        if let Err(error) = tell_edge(&app, &edge).await {
-            tracing::warn!(user.id = %edge.user, %error, "a presence edge could not be told");
+    let mut gathered = Vec::new();
+    while edges.recv_many(&mut gathered, TOGETHER).await > 0 {
+        let begun = tokio::time::Instant::now();
+        if let Err(error) = tell_together(&app, &gathered).await {
+            tracing::warn!(edges = gathered.len(), %error, "presence edges could not be told");
         }
+        gathered.clear();
+        sleep_until(begun + MOMENT).await;
     }
 }
 
-async fn tell_edge(app: &App, edge: &Edge) -> Result<()> {
-    store::write(&app.db, &[(edge.user.clone(), edge.at)]).await?;
-    let rooms = rooms::store::small_rooms_of(&app.db, &edge.user, app.settings.chat.quiet_room_size).await?;
-    let status = Status::new(edge.user.clone(), edge.online, Some(edge.at), edge.at);
-    let event = if edge.online { "status:online" } else { "status:offline" };
-    tracing::debug!(user.id = %edge.user, event, rooms = rooms.len(), "a presence edge is told");
-    app.realtime.tell_others(&rooms, &edge.user, event, &status, false);
+async fn tell_together(app: &App, edges: &[Edge]) -> Result<()> {
+    let mut seen: HashMap<&UserId, DateTime<Utc>> = HashMap::new();
+    for edge in edges {
+        let at = seen.entry(&edge.user).or_insert(edge.at);
+        *at = edge.at.max(*at);
+    }
+    store::write(&app.db, seen.iter().map(|(user, at)| (*user, *at))).await?;
+    let users: Vec<&UserId> = edges.iter().map(|edge| &edge.user).collect();
+    let mut rooms = vec![Vec::new(); edges.len()];
+    for (place, room) in rooms::store::rooms_up_to(&app.db, &users, app.settings.chat.quiet_room_size).await? {
+        rooms[place].push(room);
+    }
+    let mut outbox = Outbox::default();
+    for (edge, rooms) in edges.iter().zip(&rooms) {
+        let status = Status::new(edge.user.clone(), edge.online, Some(edge.at), edge.at);
+        let event = if edge.online { "status:online" } else { "status:offline" };
+        tracing::debug!(user.id = %edge.user, event, rooms = rooms.len(), "a presence edge is told");
+        app.realtime.tell_others(rooms, &edge.user, event, &status, false, &mut outbox);
+    }
+    outbox.flush().done().await;
     Ok(())
 }
 

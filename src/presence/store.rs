@@ -8,8 +8,8 @@ use sqlx::{PgExecutor, query};
 ///
 /// # Errors
 /// Those of the database.
-pub async fn write(db: impl PgExecutor<'_>, seen: &[(UserId, DateTime<Utc>)]) -> Result<()> {
-    let (users, times): (Vec<&str>, Vec<DateTime<Utc>>) = seen.iter().map(|(user, at)| (user.as_str(), *at)).unzip();
+pub async fn write<'a>(db: impl PgExecutor<'_>, seen: impl Iterator<Item = (&'a UserId, DateTime<Utc>)>) -> Result<()> {
+    let (users, times): (Vec<&str>, Vec<DateTime<Utc>>) = seen.map(|(user, at)| (user.as_str(), at)).unzip();
     query!(
         "INSERT INTO last_seen AS l (user_id, last_seen_at)
          SELECT seen.user_id, seen.at

@@ -4,7 +4,7 @@ use crate::{
     app::App,
     auth::AuthUser,
     error::Result,
-    realtime::Connection,
+    realtime::{Connection, wire::Outbox},
     rooms::{self, RoomId, RoomRef},
     users::UserId,
 };
@@ -126,5 +126,7 @@ fn tell(app: &App, room: RoomId, user: &UserId, name: Option<&str>, ttl: Option<
         "ttlMs": ttl.map_or(0, |ttl| ttl.as_millis()),
         "timestamp": crate::time::format(Utc::now()),
     });
-    app.realtime.tell_others(&[room], user, "status:typing", &payload, true);
+    let mut outbox = Outbox::default();
+    app.realtime.tell_others(&[room], user, "status:typing", &payload, true, &mut outbox);
+    outbox.flush_now();
 }

@@ -79,10 +79,15 @@ enum Road {
 /// What waits until a connection has had its snapshot.
 #[derive(Default)]
 struct Gate {
+    /// Whether it heard nothing before: then whatever waits may be dropped, for its snapshot can be read again.
+    is_first: bool,
     left: HashSet<RoomId>,
     waiting: Vec<Waiting>,
     overflown: bool,
 }
+
+/// A connection whose news wait until a room's snapshot was sent, or this is dropped.
+pub struct Held<'a>(&'a Connection);
 
 struct Waiting {
     place: Option<(RoomId, i64)>,
@@ -259,6 +264,9 @@ impl Connection {
                 let place = news.room.and_then(|room| Some((room, told.seq?)));
                 gate.push(Waiting { place, event: told.event, payload: told.payload.clone() });
             }
+            if gate.overflown && !gate.is_first {
+                self.let_go(&mut voice, None, outbox);
+            }
             return;
         }
         if let Road::Wire(wire) = &voice.road {
@@ -427,7 +435,7 @@ impl Connection {
 
     /// Lets what it hears wait, until the gate is opened.
     pub(super) fn close_gate(&self) {
-        self.voice().gate = Some(Gate::default());
+        self.voice().gate = Some(Gate { is_first: true, ..Gate::default() });
     }
 
     /// Gives the gate up, and what waits behind it.
@@ -440,22 +448,36 @@ impl Connection {
     pub(super) fn open_gate(&self, snapshot: &RawValue, last_seqs: &HashMap<RoomId, i64>) -> bool {
         let mut voice = self.voice();
         let Some(gate) = &mut voice.gate else { return true };
-        let waiting = std::mem::take(&mut gate.waiting);
         if std::mem::take(&mut gate.overflown) {
+            gate.waiting.clear();
             return false;
         }
-        voice.gate = None;
         let mut outbox = Outbox::default();
         self.send(&mut voice, Packet::Event("system:notification", snapshot), Some(&mut outbox));
-        for Waiting { place, event, payload } in waiting {
-            let told = place.is_some_and(|(room, seq)| last_seqs.get(&room).is_some_and(|last| seq <= *last));
-            if !told {
-                self.send(&mut voice, Packet::Event(event, &payload), Some(&mut outbox));
-            }
-        }
+        let is_told = |(room, seq): (RoomId, i64)| last_seqs.get(&room).is_some_and(|last| seq <= *last);
+        self.let_go(&mut voice, Some(&is_told), &mut outbox);
         drop(voice);
         outbox.flush_now();
         true
+    }
+
+    /// Lets what it hears wait while a room's snapshot is read, unless it waits already for another.
+    pub fn hold(&self) -> Option<Held<'_>> {
+        let mut voice = self.voice();
+        if voice.gate.is_some() {
+            return None;
+        }
+        voice.gate = Some(Gate::default());
+        Some(Held(self))
+    }
+
+    /// Opens the gate and sends what waits behind it, but for what the client was told already.
+    fn let_go(&self, voice: &mut Voice, is_told: Option<&dyn Fn((RoomId, i64)) -> bool>, outbox: &mut Outbox) {
+        for Waiting { place, event, payload } in voice.gate.take().map(|gate| gate.waiting).unwrap_or_default() {
+            if !place.zip(is_told).is_some_and(|(place, is_told)| is_told(place)) {
+                self.send(voice, Packet::Event(event, &payload), Some(outbox));
+            }
+        }
     }
 
     /// The user came into a room: what a gate knows of it is out of date.
@@ -507,12 +529,42 @@ impl Connection {
 }
 
 impl Gate {
+    /// Past the limit only what may be dropped is dropped.
     fn push(&mut self, waiting: Waiting) {
-        if self.waiting.len() < GATE_LIMIT {
+        self.overflown |= self.waiting.len() >= GATE_LIMIT;
+        if !(self.overflown && self.is_first) {
             self.waiting.push(waiting);
-        } else {
-            self.overflown = true;
         }
+    }
+}
+
+impl Held<'_> {
+    /// Sends a snapshot of a room up to a number, then what waited and is not in it. Says no when so much waited that it was
+    /// let go before.
+    pub fn release_after(self, event: &str, snapshot: &impl Serialize, (room, last_seq): (RoomId, i64)) -> bool {
+        let Some(snapshot) = frames::encoded(snapshot) else { return false };
+        let mut outbox = Outbox::default();
+        let mut voice = self.0.voice();
+        if voice.gate.is_none() {
+            return false;
+        }
+        self.0.send(&mut voice, Packet::Event(event, &snapshot), Some(&mut outbox));
+        self.0.let_go(&mut voice, Some(&|(place, seq)| place == room && seq <= last_seq), &mut outbox);
+        drop(voice);
+        outbox.flush_now();
+        true
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let mut outbox = Outbox::default();
+        let mut voice = self.0.voice();
+        if voice.gate.as_ref().is_some_and(|gate| !gate.is_first) {
+            self.0.let_go(&mut voice, None, &mut outbox);
+        }
+        drop(voice);
+        outbox.flush_now();
     }
 }
 

@@ -63,20 +63,19 @@ impl Realtime {
         }
     }
 
-    /// Tells everybody in any of these rooms once, but not this user. What is *passing* need not reach who is behind.
-    pub fn tell_others(&self, rooms: &[RoomId], user: &UserId, event: &'static str, payload: &impl Serialize, passing: bool) {
+    /// Tells everybody in any of these rooms once, but not this user. What is *passing* need not reach who is behind. It leaves
+    /// with the outbox.
+    pub fn tell_others(&self, rooms: &[RoomId], user: &UserId, event: &'static str, payload: &impl Serialize, passing: bool, outbox: &mut Outbox) {
         let Some(payload) = encoded(payload) else { return };
         let events = [Told { seq: None, event, payload }];
         let mut news = News::new(&events, None, passing);
-        let (mut outbox, mut told) = (Outbox::default(), HashSet::new());
+        let mut told = HashSet::new();
         let audiences = self.audiences();
         for connection in rooms.iter().filter_map(|room| audiences.get(room)).flatten() {
             if !connection.is_of(user) && (rooms.len() == 1 || told.insert(connection.id)) {
-                connection.hear(&mut news, &mut outbox);
+                connection.hear(&mut news, outbox);
             }
         }
-        drop(audiences);
-        outbox.flush_now();
     }
 
     /// Tells all connections of a user.
@@ -129,10 +128,10 @@ impl Realtime {
         true
     }
 
-    /// Attaches a gated connection to the rooms that its user was just found to be in.
-    pub fn attach_gated(&self, connection: &Arc<Connection>, rooms: Vec<RoomId>) {
+    /// Attaches gated connections to the rooms that their users were just found to be in.
+    pub fn attach_gated<'a>(&self, found: impl Iterator<Item = (&'a Arc<Connection>, RoomId)>) {
         let mut audiences = self.audiences_mut();
-        for room in rooms {
+        for (connection, room) in found {
             if !connection.has_left(room) {
                 enter(&mut audiences, connection, room);
             }

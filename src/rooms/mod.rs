@@ -19,7 +19,7 @@ use permissions::Action;
 use serde::Serialize;
 use serde_json::value::RawValue;
 pub use slugs::Slugs;
-use std::fmt;
+use std::{fmt, sync::Arc};
 use uuid::Uuid;
 
 /// A room's id.
@@ -144,7 +144,7 @@ pub struct Room {
     #[serde(skip)]
     pub listed_at: DateTime<Utc>,
     /// Its last message, as in `chat:message`.
-    pub last_message: Option<Box<RawValue>>,
+    pub last_message: Option<Arc<RawValue>>,
 }
 
 /// A member's row.

@@ -1,24 +1,23 @@
 //! Slugs in use: a frontend may address every message by one, and none of them should cost a look-up.
 
 use super::{RoomId, store};
-use crate::error::{Error, Result};
-use sqlx::PgPool;
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+use crate::{
+    error::{Error, Result},
+    recent::Recent,
 };
+use sqlx::PgPool;
+use std::time::Duration;
 
 /// How long a slug may still mean a room that was deleted by another server.
 const SLUG_LIFE: Duration = Duration::from_secs(5);
-/// Most slugs that are kept.
-const SLUGS: usize = 10_000;
 
-/// The ids behind slugs that were used lately, for frontends that address every message by one. Only ids are kept: who
-/// may do what there is asked anew each time.
-#[derive(Default)]
-pub struct Slugs {
-    known: Mutex<HashMap<String, (RoomId, Instant)>>,
+/// The ids behind slugs that were used lately. Only ids are kept: who may do what there is asked anew each time.
+pub struct Slugs(Recent<String, RoomId>);
+
+impl Default for Slugs {
+    fn default() -> Self {
+        Self(Recent::new(SLUG_LIFE))
+    }
 }
 
 impl Slugs {
@@ -27,26 +26,17 @@ impl Slugs {
     /// # Errors
     /// `ROOM_NOT_FOUND`, or `UNAVAILABLE` without the database.
     pub async fn id(&self, db: &PgPool, slug: &str) -> Result<RoomId> {
-        if let Some((room, since)) = self.lock().get(slug)
-            && since.elapsed() < SLUG_LIFE
-        {
-            return Ok(*room);
+        let slug = slug.to_owned();
+        if let Some(room) = self.0.get(&slug) {
+            return Ok(room);
         }
-        let room = store::id_of_slug(db, slug).await?.ok_or(Error::RoomNotFound)?;
-        let mut known = self.lock();
-        if known.len() >= SLUGS {
-            known.clear();
-        }
-        known.insert(slug.to_owned(), (room, Instant::now()));
+        let room = store::id_of_slug(db, &slug).await?.ok_or(Error::RoomNotFound)?;
+        self.0.put(slug, room);
         Ok(room)
     }
 
     /// A room is deleted: its slug may be given to another.
     pub fn forget(&self, room: RoomId) {
-        self.lock().retain(|_, (known, _)| *known != room);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, (RoomId, Instant)>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.forget(|known| *known == room);
     }
 }

@@ -91,6 +91,8 @@ pub async fn enter_default_room(db: &mut PgConnection, room: RoomId, user: &User
 
 /// A room's row with the asker's membership, if there is one.
 struct SeatRow {
+    /// Which of several askers, from 1.
+    place: i64,
     id: RoomId,
     slug: Option<String>,
     kind: RoomType,
@@ -109,6 +111,12 @@ struct SeatRow {
     muted_until: Option<DateTime<Utc>>,
     pinned: Option<bool>,
     read_seq: Option<i64>,
+}
+
+impl SeatRow {
+    fn with_place(self) -> (usize, Seat) {
+        (usize::try_from(self.place).unwrap_or_default().saturating_sub(1), self.into())
+    }
 }
 
 impl From<SeatRow> for Seat {
@@ -141,12 +149,16 @@ impl From<SeatRow> for Seat {
     }
 }
 
-/// Everything that a [`Seat`] shows, from wherever the rest of the statement finds the room `r` and the membership `m`.
+/// Everything that a [`Seat`] shows, from wherever the rest of the statement finds the room `r` and the membership `m`; where
+/// several ask, each has a `place`.
 macro_rules! select_seats {
     ($from:tt, $($argument:expr),+ $(,)?) => {
+        select_seats!("1::bigint" => $from, $($argument),+)
+    };
+    ($place:tt => $from:tt, $($argument:expr),+ $(,)?) => {
         query_as!(
             SeatRow,
-            r#"SELECT r.id AS "id!: RoomId", r.slug AS "slug?", r.type AS "kind!: RoomType", r.name AS "name?", r.topic AS "topic?",
+            r#"SELECT "# + $place + r#" AS "place!", r.id AS "id!: RoomId", r.slug AS "slug?", r.type AS "kind!: RoomType", r.name AS "name?", r.topic AS "topic?",
                    r.created_by AS "created_by?: UserId", r.created_at AS "created_at!", r.archived_at AS "archived_at?",
                    r.member_count AS "member_count!", r.last_seq AS "last_seq!", r.last_message_seq AS "last_message_seq?",
                    r.last_activity_at AS "last_activity_at!", r.listed_at AS "listed_at!", m.role AS "role?: Role", m.joined_at AS "joined_at?",
@@ -177,6 +189,57 @@ pub async fn find(db: impl PgExecutor<'_>, asker: &UserId, room: &RoomRef) -> Re
         asker.as_str()
     );
     Ok(row.fetch_optional(db).await?.map(Seat::from))
+}
+
+/// For each of several askers a room with their membership, as [`find`] does: by the asker's place.
+///
+/// # Errors
+/// Those of the database.
+pub async fn find_each(db: impl PgExecutor<'_>, asked: &[(&UserId, &RoomRef)]) -> Result<Vec<(usize, Seat)>> {
+    let users: Vec<&str> = asked.iter().map(|(user, _)| user.as_str()).collect();
+    let (ids, slugs): (Vec<Option<Uuid>>, Vec<Option<&str>>) = asked
+        .iter()
+        .map(|(_, room)| match room {
+            RoomRef::Id(id) => (Some(id.0), None),
+            RoomRef::Slug(slug) => (None, Some(slug.as_str())),
+        })
+        .unzip();
+    let rows = select_seats!(
+        "a.place" =>
+        r#"FROM UNNEST($1::text[], $2::uuid[], $3::text[]) WITH ORDINALITY AS a (user_id, room_id, slug, place)
+           JOIN rooms AS r ON r.id = COALESCE(a.room_id, (SELECT id FROM rooms WHERE rooms.slug = a.slug)) AND r.deleted_at IS NULL
+           LEFT JOIN room_members AS m ON m.room_id = r.id AND m.user_id = a.user_id AND m.state = 'joined'
+           WHERE m.user_id IS NOT NULL OR r.type = 'public'"#,
+        &users as &[&str],
+        &ids as &[Option<Uuid>],
+        &slugs as &[Option<&str>]
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(SeatRow::with_place).collect())
+}
+
+/// The rooms that several users are in, by the user's place, each user's newest activity first, at most so many for each.
+///
+/// # Errors
+/// Those of the database.
+pub async fn seats_of_each(db: impl PgExecutor<'_>, users: &[&UserId], limit: i64) -> Result<Vec<(usize, Seat)>> {
+    let users: Vec<&str> = users.iter().map(|user| user.as_str()).collect();
+    let rows = select_seats!(
+        "a.place" =>
+        r#"FROM UNNEST($1::text[]) WITH ORDINALITY AS a (user_id, place)
+           CROSS JOIN LATERAL (
+               SELECT m.*
+               FROM room_members AS m
+               JOIN rooms AS r ON r.id = m.room_id
+               WHERE m.user_id = a.user_id AND m.state = 'joined' AND r.deleted_at IS NULL
+               ORDER BY r.last_activity_at DESC, r.id DESC
+               LIMIT $2
+           ) AS m
+           JOIN rooms AS r ON r.id = m.room_id
+           ORDER BY a.place, r.last_activity_at DESC, r.id DESC"#,
+        &users as &[&str],
+        limit
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(SeatRow::with_place).collect())
 }
 
 /// A page of the rooms that a user is in, newest activity first.
@@ -422,20 +485,25 @@ pub async fn delete(db: &mut PgConnection, room: RoomId, changed_seq: i64) -> Re
     Ok(())
 }
 
-/// A page of a room's members, by user id.
+/// A page of the members of each of several rooms, by user id.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn members(db: impl PgExecutor<'_>, room: RoomId, after: &str, limit: i64) -> Result<Vec<MemberRow>> {
+pub async fn members(db: impl PgExecutor<'_>, rooms: &[Uuid], after: &str, limit: i64) -> Result<Vec<(RoomId, MemberRow)>> {
     let rows = query!(
-        r#"SELECT u.id AS "id!: UserId", u.username AS "username?", u.name AS "name?", u.avatar_url AS "avatar_url?",
+        r#"SELECT m.room_id AS "room_id!: RoomId", u.id AS "id!: UserId", u.username AS "username?", u.name AS "name?", u.avatar_url AS "avatar_url?",
                u.user_type AS "user_type!: UserType", m.role AS "role!: Role", m.joined_at AS "joined_at!"
-           FROM room_members AS m
+           FROM UNNEST($1::uuid[]) AS a (room_id)
+           CROSS JOIN LATERAL (
+               SELECT *
+               FROM room_members
+               WHERE room_id = a.room_id AND state = 'joined' AND user_id > $2
+               ORDER BY user_id
+               LIMIT $3
+           ) AS m
            JOIN users AS u ON u.id = m.user_id
-           WHERE m.room_id = $1 AND m.state = 'joined' AND m.user_id > $2
-           ORDER BY m.user_id
-           LIMIT $3"#,
-        room.0,
+           ORDER BY m.room_id, m.user_id"#,
+        rooms,
         after,
         limit
     )
@@ -443,44 +511,37 @@ pub async fn members(db: impl PgExecutor<'_>, room: RoomId, after: &str, limit: 
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| MemberRow {
-            user: User { id: row.id, username: row.username, name: row.name, avatar_url: row.avatar_url, user_type: row.user_type },
-            role: row.role,
-            joined_at: row.joined_at,
+        .map(|row| {
+            let user = User { id: row.id, username: row.username, name: row.name, avatar_url: row.avatar_url, user_type: row.user_type };
+            (row.room_id, MemberRow { user, role: row.role, joined_at: row.joined_at })
         })
         .collect())
 }
 
-/// The ids of all rooms that a user is in.
+/// The rooms that users are in, by the user's place.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn rooms_of(db: impl PgExecutor<'_>, user: &UserId) -> Result<Vec<RoomId>> {
-    Ok(query_scalar!(
-        r#"SELECT m.room_id AS "id: RoomId"
-           FROM room_members AS m
-           WHERE m.user_id = $1 AND m.state = 'joined'"#,
-        user.as_str()
-    )
-    .fetch_all(db)
-    .await?)
+pub async fn rooms_of_each(db: impl PgExecutor<'_>, users: &[&UserId]) -> Result<Vec<(usize, RoomId)>> {
+    rooms_up_to(db, users, i32::MAX).await
 }
 
-/// The rooms of a user in which single members are told about, not counted.
+/// The rooms with at most so many members that users are in, by the user's place.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn small_rooms_of(db: impl PgExecutor<'_>, user: &UserId, most: i32) -> Result<Vec<RoomId>> {
-    Ok(query_scalar!(
-        r#"SELECT r.id AS "id!: RoomId"
-           FROM room_members AS m
+pub async fn rooms_up_to(db: impl PgExecutor<'_>, users: &[&UserId], most: i32) -> Result<Vec<(usize, RoomId)>> {
+    let users: Vec<&str> = users.iter().map(|user| user.as_str()).collect();
+    let rows = query!(
+        r#"SELECT a.place AS "place!", r.id AS "id!: RoomId"
+           FROM UNNEST($1::text[]) WITH ORDINALITY AS a (user_id, place)
+           JOIN room_members AS m ON m.user_id = a.user_id AND m.state = 'joined'
            JOIN rooms AS r ON r.id = m.room_id
-           WHERE m.user_id = $1 AND m.state = 'joined' AND r.member_count <= $2"#,
-        user.as_str(),
+           WHERE r.member_count <= $2"#,
+        &users as &[&str],
         most
-    )
-    .fetch_all(db)
-    .await?)
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(|row| (usize::try_from(row.place).unwrap_or_default().saturating_sub(1), row.id)).collect())
 }
 
 /// Which of these users are members.

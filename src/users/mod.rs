@@ -120,6 +120,7 @@ pub async fn get(app: &App, id: &str) -> Result<User> {
 /// `UNAVAILABLE` without the database.
 pub async fn update(app: &App, id: &UserId, change: ProfileChange) -> Result<User> {
     let user = store::update(&app.db, id, change.name.as_deref(), change.avatar_url.as_deref()).await?;
+    app.sessions.forget(|holder| holder.user.id == user.id);
     app.realtime.renew_profile(&user);
     Ok(user)
 }

@@ -1,0 +1,206 @@
+//! What a member is shown of a room on entering it, for the first time or again.
+//!
+//! Clients enter all their rooms anew after every reconnect. So snapshots are read for all who ask at the same time, and
+//! what is the same for all members of a room is read and encoded once.
+
+use super::views::{Member, Read, add_last_messages};
+use crate::{
+    app::App,
+    error::{Error, Result},
+    gathering::Gathering,
+    messages::{
+        self, Message,
+        store::{Stretch, exists_before},
+    },
+    rooms::{self, Membership, Room, RoomId, RoomRef, Seat},
+    users::UserId,
+};
+use chrono::{DateTime, Utc};
+use serde::{Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
+use sqlx::PgPool;
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use uuid::Uuid;
+
+/// Messages in a snapshot.
+const MESSAGES: i64 = 30;
+/// Most messages in it for a client that says how far it has read.
+const SINCE_MESSAGES: i64 = 100;
+/// Members in it.
+const MEMBERS: i64 = 50;
+
+/// A snapshot as it is told and answered.
+pub struct Joined {
+    /// The room.
+    pub room_id: RoomId,
+    /// The last number in the room that it knows of.
+    pub last_seq: i64,
+    text: Box<RawValue>,
+}
+
+impl Serialize for Joined {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.text.serialize(serializer)
+    }
+}
+
+/// What it says.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct View<'a> {
+    room_id: RoomId,
+    user_id: &'a UserId,
+    #[serde(rename = "self")]
+    is_self: bool,
+    room: &'a Room,
+    membership: &'a Membership,
+    last_seq: i64,
+    read: Read,
+    members: &'a RawValue,
+    presence: Vec<UserId>,
+    typing: Vec<UserId>,
+    messages: &'a RawValue,
+    has_older: bool,
+    #[serde(with = "crate::time")]
+    timestamp: DateTime<Utc>,
+}
+
+/// Who wants to see which room.
+#[derive(Clone)]
+pub struct Asked {
+    user: UserId,
+    room: RoomRef,
+    since: Option<i64>,
+}
+
+/// What the database says of a room to one of its members.
+pub struct Snapshot {
+    room: Room,
+    membership: Membership,
+    members: Arc<Members>,
+    page: Arc<Page>,
+}
+
+struct Members {
+    ids: Vec<UserId>,
+    text: Box<RawValue>,
+}
+
+struct Page {
+    messages: Box<RawValue>,
+    has_older: bool,
+}
+
+/// The line in which members wait for the snapshots of their rooms.
+pub type Snapshots = Gathering<Asked, Result<Snapshot>>;
+
+/// Opens the line.
+pub fn snapshots(db: PgPool, patience: Duration) -> Snapshots {
+    Gathering::start(patience, move |asked| read(db.clone(), asked))
+}
+
+/// What a member is shown on entering. With `since` it has the messages after that number, if they are few enough.
+///
+/// # Errors
+/// `ROOM_NOT_FOUND`, `NOT_A_MEMBER`.
+pub async fn joined(app: &App, user: &UserId, room: &RoomRef, since: Option<i64>) -> Result<Joined> {
+    let asked = Asked { user: user.clone(), room: room.clone(), since };
+    let Snapshot { room, membership, members, page } = app.snapshots.ask(asked).await??;
+    let view = View {
+        room_id: room.id,
+        user_id: user,
+        is_self: true,
+        last_seq: room.last_seq,
+        room: &room,
+        read: Read { seq: membership.read_seq },
+        membership: &membership,
+        members: &members.text,
+        presence: app.presence.online_among(&members.ids),
+        typing: app.typing.in_room(room.id),
+        messages: &page.messages,
+        has_older: page.has_older,
+        timestamp: Utc::now(),
+    };
+    let text = to_raw_value(&view).map_err(Error::internal)?;
+    Ok(Joined { room_id: room.id, last_seq: room.last_seq, text })
+}
+
+async fn read(db: PgPool, asked: Vec<Asked>) -> Result<Vec<Result<Snapshot>>> {
+    let mut seats: Vec<Option<Seat>> = vec![None; asked.len()];
+    for (place, seat) in rooms::store::find_each(&db, &asked.iter().map(|asked| (&asked.user, &asked.room)).collect::<Vec<_>>()).await? {
+        seats[place] = Some(seat);
+    }
+    let members_only =
+        || seats.iter().zip(&asked).filter_map(|(seat, asked)| Some((seat.as_ref()?, asked))).filter(|(seat, _)| seat.membership.is_some());
+    let mut ids: Vec<Uuid> = members_only().map(|(seat, _)| seat.room.id.0).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let members = if ids.is_empty() { HashMap::new() } else { read_members(&db, &ids).await? };
+    let mut wanted: HashMap<(RoomId, Option<i64>), &Room> = HashMap::new();
+    for (seat, asked) in members_only() {
+        wanted.insert((seat.room.id, asked.since), &seat.room);
+    }
+    let pages = read_pages(&db, wanted.into_iter().collect()).await?;
+    add_last_messages(&db, seats.iter_mut().flatten().map(|seat| &mut seat.room)).await?;
+    let snapshot = |(seat, asked): (Option<Seat>, &Asked)| {
+        let Seat { room, membership } = seat.ok_or(Error::RoomNotFound)?;
+        let membership = membership.ok_or(Error::NotAMember)?;
+        let both = members.get(&room.id).cloned().zip(pages.get(&(room.id, asked.since)).cloned());
+        let (members, page) = both.ok_or_else(|| Error::internal("a room without its snapshot"))?;
+        Ok(Snapshot { room, membership, members, page })
+    };
+    Ok(seats.into_iter().zip(&asked).map(snapshot).collect())
+}
+
+/// The first members of rooms, all of which have some.
+async fn read_members(db: &PgPool, rooms: &[Uuid]) -> Result<HashMap<RoomId, Arc<Members>>> {
+    let mut by_room: HashMap<RoomId, Vec<Member>> = HashMap::new();
+    for (room, row) in rooms::store::members(db, rooms, "", MEMBERS).await? {
+        by_room.entry(room).or_default().push(row.into());
+    }
+    let encode = |(room, members): (RoomId, Vec<Member>)| {
+        let text = to_raw_value(&members).map_err(Error::internal)?;
+        Ok((room, Arc::new(Members { ids: members.into_iter().map(|member| member.user.id).collect(), text })))
+    };
+    by_room.into_iter().map(encode).collect()
+}
+
+/// The newest messages of rooms, up to the number that the room was found to have; or everything after `since`, if that is
+/// not too much.
+async fn read_pages(db: &PgPool, wanted: Vec<((RoomId, Option<i64>), &Room)>) -> Result<HashMap<(RoomId, Option<i64>), Arc<Page>>> {
+    // Rooms in which nothing was ever said need no look.
+    let spoken = |room: &Room| room.last_message_seq.is_some();
+    let stretch = |((id, since), room): &((RoomId, Option<i64>), &Room)| Stretch {
+        room: *id,
+        after: since.unwrap_or_default(),
+        until: room.last_seq,
+        // One more than is shown tells whether there is more.
+        most: 1 + since.map_or(MESSAGES, |_| SINCE_MESSAGES),
+    };
+    let (loud, silent): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(_, room)| spoken(room));
+    let mut found: Vec<Vec<Message>> = loud.iter().map(|_| Vec::new()).collect();
+    if !loud.is_empty() {
+        let stretches: Vec<Stretch> = loud.iter().map(stretch).collect();
+        for (place, message) in messages::store::stretches(db, &stretches).await? {
+            found[place].push(message);
+        }
+    }
+    let mut pages = HashMap::new();
+    for (((id, since), _), mut messages) in loud.into_iter().zip(found) {
+        let complete = since.is_some_and(|_| i64::try_from(messages.len()).is_ok_and(|count| count <= SINCE_MESSAGES));
+        let has_older = if complete {
+            exists_before(db, id, messages.last().map_or(i64::MAX, |oldest| oldest.seq)).await?
+        } else {
+            i64::try_from(messages.len()).is_ok_and(|count| count > MESSAGES)
+        };
+        if !complete {
+            messages.truncate(usize::try_from(MESSAGES).unwrap_or(usize::MAX));
+        }
+        messages.reverse();
+        pages.insert((id, since), Arc::new(Page { messages: to_raw_value(&messages).map_err(Error::internal)?, has_older }));
+    }
+    for (key, _) in silent {
+        pages.insert(key, Arc::new(Page { messages: to_raw_value(&[(); 0]).map_err(Error::internal)?, has_older: false }));
+    }
+    Ok(pages)
+}
