@@ -45,9 +45,22 @@ pub fn options(url: &Secret, timeout: Duration) -> Result<PgConnectOptions, Stri
     Ok(options.log_statements(LevelFilter::Off).log_slow_statements(LevelFilter::Warn, Duration::from_secs(1)))
 }
 
+/// How long a connection of the pool may have been idle and still be used without asking whether it lives: asking costs as
+/// much as a small query.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// A pool that connects when it is needed.
 pub fn pool(options: PgConnectOptions, settings: &DatabaseSettings) -> PgPool {
     PgPoolOptions::new()
+        .test_before_acquire(false)
+        .before_acquire(|connection, state| {
+            Box::pin(async move {
+                if state.idle_for > FRESH {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .max_connections(settings.database_connections)
         .acquire_timeout(settings.database_timeout.min(Duration::from_secs(3)))
         .connect_lazy_with(options)

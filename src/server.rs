@@ -175,11 +175,15 @@ async fn name_request(request: Request, next: Next) -> Response {
 /// Answers `UNAVAILABLE` when the database keeps a request waiting. A little longer than the database has, so that
 /// whoever knows better answers first.
 ///
-/// The request is served by a task of its own: a caller who hangs up, or whose time is over, ends the waiting and not
-/// the work, for what was committed must also be told.
+/// What may change something is served by a task of its own: a caller who hangs up, or whose time is over, ends the waiting
+/// and not the work, for what was committed must also be told.
 async fn in_time(State(app): State<App>, request: Request, next: Next) -> Response {
+    let limit = app.patience() + Duration::from_millis(500);
+    if request.method().is_safe() {
+        return timeout(limit, next.run(request)).await.unwrap_or_else(|_| Error::Unavailable.into_response());
+    }
     let work = tokio::spawn(TRACE_ID.scope(trace_id(), next.run(request)));
-    match timeout(app.patience() + Duration::from_millis(500), work).await {
+    match timeout(limit, work).await {
         Ok(Ok(response)) => response,
         Ok(Err(panic)) => Error::internal(panic).into_response(),
         Err(_) => Error::Unavailable.into_response(),

@@ -3,7 +3,7 @@
 use clap::{Parser, ValueEnum};
 use ires_chat::{
     auth::tokens::Keys,
-    bench::{READER, Target, Workload},
+    bench::{Preparation, READER, Target, Workload},
     config::{AuthSettings, Secret},
     embedded::Cluster,
 };
@@ -183,9 +183,17 @@ impl<'a> Bench<'a> {
             .env("NODE_ENV", "production")
             .stdin(Stdio::null())
             .stdout(Stdio::null());
+        let url = self.cluster.database_url_of(database);
+        let prepared: Option<Preparation> = (kind != Kind::Ceiling).then(|| Arc::new(move || at_rest(&url)) as Preparation);
         let child = command.spawn().map_err(|error| format!("{kind:?} cannot be started: {error}"))?;
-        let target =
-            Target { address, keys: self.keys.clone(), server: Some(child.id()), postgres: self.cluster.postmaster_pid(), history: Vec::new() };
+        let target = Target {
+            address,
+            keys: self.keys.clone(),
+            server: Some(child.id()),
+            postgres: self.cluster.postmaster_pid(),
+            history: Vec::new(),
+            prepared,
+        };
         let mut running = Running { target, child };
         let end = Instant::now() + START;
         while !is_ready(address) {
@@ -267,6 +275,22 @@ impl<'a> Bench<'a> {
             db.close().await.map_err(|error| error.to_string())
         })
     }
+}
+
+/// Gathers statistics, and writes out what was done before: it is not what is measured. A thread of its own, since the clients'
+/// thread has a runtime already.
+fn at_rest(url: &str) -> Result<(), String> {
+    let execute = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+        runtime.block_on(async {
+            let mut db = PgConnection::connect(url).await.map_err(|error| error.to_string())?;
+            for statement in ["VACUUM ANALYZE", "CHECKPOINT"] {
+                raw_sql(AssertSqlSafe(statement)).execute(&mut db).await.map_err(|error| error.to_string())?;
+            }
+            db.close().await.map_err(|error| error.to_string())
+        })
+    };
+    std::thread::scope(|scope| scope.spawn(execute).join()).map_err(|_| "a thread panicked".to_owned())?
 }
 
 fn is_ready(address: SocketAddr) -> bool {

@@ -81,6 +81,7 @@ pub async fn storm(target: &Target) -> Result<Outcome, String> {
     drop(clients);
     // Their presence ends too.
     sleep(SETTLING * 2).await;
+    target.prepare()?;
     let usage = || (target.server.map(Usage::of).unwrap_or_default(), target.postgres.map(Usage::of).unwrap_or_default());
     let before = usage();
     let (clients, again) = arrive(target, STORM, 2).await?;

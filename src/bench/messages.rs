@@ -86,6 +86,7 @@ pub async fn run(target: &Target, workload: Workload, shape: Shape, duration: Du
     let members = enter(target, &load, shape).await?;
     // Joins are told to those who were there before: the measure begins when that is over.
     sleep(Duration::from_secs(1)).await;
+    target.prepare()?;
     let usage = || (target.server.map(Usage::of).unwrap_or_default(), target.postgres.map(Usage::of).unwrap_or_default(), Usage::own());
     let before = usage();
     let start = Instant::now();

@@ -21,6 +21,7 @@ use crate::{
 };
 use chrono::{TimeDelta, Utc};
 use clap::ValueEnum;
+use messages::{Pace, Shape};
 use serde::Serialize;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::task::LocalSet;
@@ -58,9 +59,15 @@ pub struct Target {
     pub server: Option<u32>,
     /// Its Postgres.
     pub postgres: Option<u32>,
-    /// The room of which H reads the history, as a number of messages and the room's name, and a member of it.
+    /// The rooms of which H reads the history: how many messages, and the room's name. [`READER`] is a member.
     pub history: Vec<(u64, String)>,
+    /// What is done once everybody is in place, before anything is measured: the database can gather statistics, as it does by
+    /// itself in the first minutes.
+    pub prepared: Option<Preparation>,
 }
+
+/// Something that blocks for a while.
+pub type Preparation = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 /// What was measured.
 #[derive(Debug, Clone, Serialize)]
@@ -99,6 +106,10 @@ impl Outcome {
 pub const READER: &str = "bench-reader";
 
 impl Target {
+    fn prepare(&self) -> Result<(), String> {
+        self.prepared.as_ref().map_or(Ok(()), |prepare| prepare())
+    }
+
     /// A token for a user; another one for each `variant`.
     ///
     /// # Errors
@@ -117,28 +128,15 @@ impl Target {
 /// What went wrong, in one line: the server was not there, or ended.
 pub fn run(target: &Target, workload: Workload, duration: Duration) -> Result<Outcome, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let many = |pace| Shape { rooms: 100, members: 10, senders: 1, pace };
+    let hot = |pace| Shape { rooms: 1, members: 500, senders: 5, pace };
     LocalSet::new().block_on(&runtime, async {
         match workload {
-            Workload::S1w4 => {
-                messages::run(target, workload, messages::Shape { rooms: 100, members: 10, senders: 1, pace: messages::Pace::Window(4) }, duration)
-                    .await
-            }
-            Workload::S1w1 => {
-                messages::run(target, workload, messages::Shape { rooms: 100, members: 10, senders: 1, pace: messages::Pace::Window(1) }, duration)
-                    .await
-            }
-            Workload::S1r => {
-                messages::run(target, workload, messages::Shape { rooms: 100, members: 10, senders: 1, pace: messages::Pace::Rate(1_000) }, duration)
-                    .await
-            }
-            Workload::S2w4 => {
-                messages::run(target, workload, messages::Shape { rooms: 1, members: 500, senders: 5, pace: messages::Pace::Window(4) }, duration)
-                    .await
-            }
-            Workload::S2r => {
-                messages::run(target, workload, messages::Shape { rooms: 1, members: 500, senders: 5, pace: messages::Pace::Rate(50) }, duration)
-                    .await
-            }
+            Workload::S1w4 => messages::run(target, workload, many(Pace::Window(4)), duration).await,
+            Workload::S1w1 => messages::run(target, workload, many(Pace::Window(1)), duration).await,
+            Workload::S1r => messages::run(target, workload, many(Pace::Rate(1_000)), duration).await,
+            Workload::S2w4 => messages::run(target, workload, hot(Pace::Window(4)), duration).await,
+            Workload::S2r => messages::run(target, workload, hot(Pace::Rate(50)), duration).await,
             Workload::S3 => connections::idle(target).await,
             Workload::S5 => connections::storm(target).await,
             Workload::H => history::run(target, duration).await,

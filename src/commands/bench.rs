@@ -51,6 +51,7 @@ pub async fn execute(bench: Bench) -> Result<(), Failure> {
         server: bench.pid,
         postgres: bench.postgres_pid,
         history: bench.room.into_iter().map(|room| (bench.messages, room)).collect(),
+        prepared: None,
     };
     for workload in bench.workload {
         let (target, duration) = (target.clone(), bench.duration);

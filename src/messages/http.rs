@@ -10,7 +10,8 @@ use crate::{
 use axum::{
     Json, Router,
     extract::State,
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
     routing,
 };
 use chrono::{DateTime, Utc};
@@ -22,7 +23,7 @@ pub fn routes() -> Router<App> {
     Router::new().route("/rooms/{room}/messages", routing::get(list).post(create)).route("/messages/{id}", routing::get(read))
 }
 
-async fn list(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>, query: Query) -> Result<Json<Page>> {
+async fn list(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>, query: Query) -> Result<Response> {
     let room = RoomRef::parse(&room)?;
     let limit = query.limit(50, 100)?;
     let (before, after, around) = (query.parsed::<i64>("before")?, query.parsed::<i64>("after")?, query.parsed::<i64>("around")?);
@@ -50,10 +51,18 @@ async fn list(State(app): State<App>, Caller(caller): Caller, Path(room): Path<S
                 None => first_unread(&app, seat.room.id, read_seq).await?,
             };
             let anchor = found.map_or(Anchor::Newest, Anchor::Around);
-            return Ok(Json(history(&app, caller.id(), &RoomRef::Id(seat.room.id), anchor, limit).await?));
+            return encoded(&history(&app, caller.id(), &RoomRef::Id(seat.room.id), anchor, limit).await?);
         }
     };
-    Ok(Json(history(&app, caller.id(), &room, anchor, limit).await?))
+    encoded(&history(&app, caller.id(), &room, anchor, limit).await?)
+}
+
+/// A page as JSON, written into a buffer that need not grow: pages are large, and copying costs more than encoding.
+fn encoded(page: &Page) -> Result<Response> {
+    let content: usize = page.messages.iter().map(|message| message.content.len()).sum();
+    let mut json = Vec::with_capacity(1_024 + 640 * page.messages.len() + content);
+    serde_json::to_writer(&mut json, page).map_err(Error::internal)?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], json).into_response())
 }
 
 async fn create(

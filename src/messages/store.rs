@@ -127,8 +127,11 @@ pub struct Window {
     pub newer: i64,
 }
 
-/// What a member sees through a window, oldest first, and the number of the room's last message. Nothing for those who are not
-/// members.
+/// What a member sees through a window of at most 101 messages either way, oldest first, and the number of the room's last
+/// message. Nothing for those who are not members.
+///
+/// The limits that are written out cost nothing, and keep the plan: with limits that it does not know Postgres expects a tenth
+/// of the room, and makes a new plan for every page.
 ///
 /// # Errors
 /// Those of the database.
@@ -138,9 +141,9 @@ pub async fn window(db: impl PgExecutor<'_>, asker: &UserId, room: RoomId, windo
         r#"FROM rooms AS r
            JOIN room_members AS asker ON asker.room_id = r.id AND asker.user_id = $2 AND asker.state = 'joined'
            CROSS JOIN LATERAL (
-               (SELECT * FROM messages WHERE room_id = r.id AND seq < $3 ORDER BY seq DESC LIMIT $4)
+               (SELECT * FROM (SELECT * FROM messages WHERE room_id = r.id AND seq < $3 ORDER BY seq DESC LIMIT 101) AS older LIMIT $4)
                UNION ALL
-               (SELECT * FROM messages WHERE room_id = r.id AND seq > $5 ORDER BY seq LIMIT $6)
+               (SELECT * FROM (SELECT * FROM messages WHERE room_id = r.id AND seq > $5 ORDER BY seq LIMIT 101) AS newer LIMIT $6)
            ) AS m
            LEFT JOIN users AS u ON u.id = m.author_id
            WHERE r.id = $1 AND r.deleted_at IS NULL

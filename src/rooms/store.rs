@@ -113,9 +113,14 @@ struct SeatRow {
     read_seq: Option<i64>,
 }
 
+/// A place in a list, from what `WITH ORDINALITY` counts from 1.
+fn place(ordinality: i64) -> usize {
+    usize::try_from(ordinality).unwrap_or_default().saturating_sub(1)
+}
+
 impl SeatRow {
     fn with_place(self) -> (usize, Seat) {
-        (usize::try_from(self.place).unwrap_or_default().saturating_sub(1), self.into())
+        (place(self.place), self.into())
     }
 }
 
@@ -523,7 +528,14 @@ pub async fn members(db: impl PgExecutor<'_>, rooms: &[Uuid], after: &str, limit
 /// # Errors
 /// Those of the database.
 pub async fn rooms_of_each(db: impl PgExecutor<'_>, users: &[&UserId]) -> Result<Vec<(usize, RoomId)>> {
-    rooms_up_to(db, users, i32::MAX).await
+    let users: Vec<&str> = users.iter().map(|user| user.as_str()).collect();
+    let rows = query!(
+        r#"SELECT a.place AS "place!", m.room_id AS "id!: RoomId"
+           FROM UNNEST($1::text[]) WITH ORDINALITY AS a (user_id, place)
+           JOIN room_members AS m ON m.user_id = a.user_id AND m.state = 'joined'"#,
+        &users as &[&str]
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(|row| (place(row.place), row.id)).collect())
 }
 
 /// The rooms with at most so many members that users are in, by the user's place.
@@ -541,7 +553,7 @@ pub async fn rooms_up_to(db: impl PgExecutor<'_>, users: &[&UserId], most: i32) 
         &users as &[&str],
         most
     );
-    Ok(rows.fetch_all(db).await?.into_iter().map(|row| (usize::try_from(row.place).unwrap_or_default().saturating_sub(1), row.id)).collect())
+    Ok(rows.fetch_all(db).await?.into_iter().map(|row| (place(row.place), row.id)).collect())
 }
 
 /// Which of these users are members.

@@ -4,7 +4,7 @@ use super::{super::store, Draft, Message};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions, query, query_as, query_scalar};
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
@@ -32,13 +32,11 @@ pub(super) struct Link {
     last_commit: Option<DateTime<Utc>>,
 }
 
-/// What the statement says of one message.
-pub(super) struct Verdict {
+/// What became of one message.
+pub(super) struct Stored {
     pub id: Uuid,
-    /// The code of why it was not stored.
-    pub refusal: Option<String>,
-    pub seq: Option<i64>,
-    pub created_at: Option<DateTime<Utc>>,
+    pub seq: i64,
+    pub created_at: DateTime<Utc>,
 }
 
 impl Link {
@@ -64,12 +62,13 @@ impl Link {
     }
 
     /// Stores messages: checks each author's place in the room, hands out the rooms' numbers, and inserts, in one
-    /// statement that commits by itself. In doubt when it does not answer in time: [`sqlx::Error::PoolTimedOut`].
-    pub async fn store(&mut self, drafts: &[&Draft]) -> Result<Vec<Verdict>, sqlx::Error> {
+    /// statement that commits by itself. What is missing in the answer was [refused](Self::refusals). In doubt when it does not
+    /// answer in time: [`sqlx::Error::PoolTimedOut`].
+    pub async fn store(&mut self, drafts: &[&Draft]) -> Result<Vec<Stored>, sqlx::Error> {
         timeout(self.patience, self.execute(drafts)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
-    async fn execute(&mut self, drafts: &[&Draft]) -> Result<Vec<Verdict>, sqlx::Error> {
+    async fn execute(&mut self, drafts: &[&Draft]) -> Result<Vec<Stored>, sqlx::Error> {
         let drafts = || drafts.iter();
         let ids: Vec<Uuid> = drafts().map(|draft| draft.id.0).collect();
         let rooms: Vec<Uuid> = drafts().map(|draft| draft.room.0).collect();
@@ -83,52 +82,31 @@ impl Link {
         let attachments: Vec<Option<&Value>> = drafts().map(|draft| draft.attachments.as_ref()).collect();
         let metadata: Vec<Option<&Value>> = drafts().map(|draft| draft.metadata.as_ref()).collect();
         let backend = self.backend().await?;
-        let verdicts = query_as!(
-            Verdict,
-            r#"WITH draft AS (
-                   SELECT *
+        // Who may speak: `refusals` gives the reasons for the same conditions.
+        let stored = query_as!(
+            Stored,
+            r#"WITH allowed AS (
+                   SELECT d.*, row_number() OVER (PARTITION BY d.room_id ORDER BY d.place) AS nth
                    FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::uuid[], $9::jsonb[], $10::jsonb[], $11::jsonb[])
                        WITH ORDINALITY AS d (id, room_id, author_id, type, content, client_msg_id, reply_to, thread_root_id, mentions, attachments, metadata, place)
-               ), judged AS (
-                   SELECT d.*,
-                       CASE
-                           WHEN r.id IS NULL THEN 'ROOM_NOT_FOUND'
-                           WHEN m.state = 'joined' AND r.archived_at IS NOT NULL THEN 'ROOM_ARCHIVED'
-                           WHEN m.state = 'joined' AND m.role = 'guest' THEN 'FORBIDDEN'
-                           WHEN m.state = 'joined' AND m.muted_until > now() THEN 'MUTED'
-                           WHEN m.state = 'joined' THEN NULL
-                           WHEN r.type <> 'public' THEN 'ROOM_NOT_FOUND'
-                           WHEN m.state = 'banned' THEN 'BANNED'
-                           ELSE 'NOT_A_MEMBER'
-                       END AS refusal
-                   FROM draft AS d
-                   LEFT JOIN rooms AS r ON r.id = d.room_id AND r.deleted_at IS NULL
-                   LEFT JOIN room_members AS m ON m.room_id = r.id AND m.user_id = d.author_id
-               ), counted AS (
-                   SELECT room_id, count(*) AS messages
-                   FROM judged
-                   WHERE refusal IS NULL
-                   GROUP BY room_id
+                   JOIN room_members AS m ON m.room_id = d.room_id AND m.user_id = d.author_id
+                   WHERE m.state = 'joined' AND m.role <> 'guest' AND (m.muted_until IS NULL OR m.muted_until <= now())
                ), numbered AS (
                    UPDATE rooms AS r
                    SET last_seq = r.last_seq + c.messages,
                        last_message_seq = r.last_seq + c.messages,
                        last_activity_at = now(),
                        listed_at = CASE WHEN r.listed_at < now() - interval '1 second' THEN now() ELSE r.listed_at END
-                   FROM counted AS c
-                   WHERE r.id = c.room_id
+                   FROM (SELECT room_id, count(*) AS messages FROM allowed GROUP BY room_id) AS c
+                   WHERE r.id = c.room_id AND r.deleted_at IS NULL AND r.archived_at IS NULL
                    RETURNING r.id, r.last_seq - c.messages AS before
-               ), stored AS (
-                   INSERT INTO messages (room_id, seq, rev, id, author_id, type, content, client_msg_id, reply_to, thread_root_id, mentions, attachments, metadata)
-                   SELECT j.room_id, n.before + j.nth, n.before + j.nth, j.id, j.author_id, j.type, j.content, j.client_msg_id, j.reply_to, j.thread_root_id,
-                       j.mentions, j.attachments, j.metadata
-                   FROM (SELECT *, row_number() OVER (PARTITION BY room_id ORDER BY place) AS nth FROM judged WHERE refusal IS NULL) AS j
-                   JOIN numbered AS n ON n.id = j.room_id
-                   RETURNING id, seq, created_at
                )
-               SELECT j.id AS "id!", j.refusal, s.seq AS "seq?", s.created_at AS "created_at?"
-               FROM judged AS j
-               LEFT JOIN stored AS s ON s.id = j.id"#,
+               INSERT INTO messages (room_id, seq, rev, id, author_id, type, content, client_msg_id, reply_to, thread_root_id, mentions, attachments, metadata)
+               SELECT a.room_id, n.before + a.nth, n.before + a.nth, a.id, a.author_id, a.type, a.content, a.client_msg_id, a.reply_to, a.thread_root_id,
+                   a.mentions, a.attachments, a.metadata
+               FROM allowed AS a
+               JOIN numbered AS n ON n.id = a.room_id
+               RETURNING id, seq, created_at"#,
             &ids,
             &rooms,
             &authors as &[&str],
@@ -143,8 +121,46 @@ impl Link {
         )
         .fetch_all(&mut backend.connection)
         .await?;
-        self.settled(verdicts.iter().filter_map(|verdict| verdict.created_at).max());
-        Ok(verdicts)
+        self.settled(stored.iter().map(|stored| stored.created_at).max());
+        Ok(stored)
+    }
+
+    /// Why messages are refused, as codes by id; `None` where there is no reason any more.
+    pub async fn refusals(&mut self, drafts: &[&Draft]) -> Result<HashMap<Uuid, Option<String>>, sqlx::Error> {
+        let found = timeout(self.patience, self.judge(drafts)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        if found.is_err() {
+            self.backend = None;
+        }
+        found
+    }
+
+    async fn judge(&mut self, drafts: &[&Draft]) -> Result<HashMap<Uuid, Option<String>>, sqlx::Error> {
+        let ids: Vec<Uuid> = drafts.iter().map(|draft| draft.id.0).collect();
+        let rooms: Vec<Uuid> = drafts.iter().map(|draft| draft.room.0).collect();
+        let authors: Vec<&str> = drafts.iter().map(|draft| draft.author.id().as_str()).collect();
+        let backend = self.backend().await?;
+        let rows = query!(
+            r#"SELECT d.id AS "id!",
+                   CASE
+                       WHEN r.id IS NULL THEN 'ROOM_NOT_FOUND'
+                       WHEN m.state = 'joined' AND r.archived_at IS NOT NULL THEN 'ROOM_ARCHIVED'
+                       WHEN m.state = 'joined' AND m.role = 'guest' THEN 'FORBIDDEN'
+                       WHEN m.state = 'joined' AND m.muted_until > now() THEN 'MUTED'
+                       WHEN m.state = 'joined' THEN NULL
+                       WHEN r.type <> 'public' THEN 'ROOM_NOT_FOUND'
+                       WHEN m.state = 'banned' THEN 'BANNED'
+                       ELSE 'NOT_A_MEMBER'
+                   END AS refusal
+               FROM UNNEST($1::uuid[], $2::uuid[], $3::text[]) AS d (id, room_id, author_id)
+               LEFT JOIN rooms AS r ON r.id = d.room_id AND r.deleted_at IS NULL
+               LEFT JOIN room_members AS m ON m.room_id = r.id AND m.user_id = d.author_id"#,
+            &ids,
+            &rooms,
+            &authors as &[&str]
+        )
+        .fetch_all(&mut backend.connection)
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.id, row.refusal)).collect())
     }
 
     /// The connection, made anew when there is none.

@@ -2,7 +2,7 @@
 
 use super::{
     Draft, Entry, Message, Stored,
-    link::{Link, Verdict},
+    link::{Link, Stored as Row},
 };
 use crate::{
     error::{Error, Result, violates},
@@ -170,7 +170,7 @@ impl Writer {
         while !batch.is_empty() {
             let drafts: Vec<&Draft> = batch.iter().map(|entry| &entry.draft).collect();
             let error = match self.link.store(&drafts).await {
-                Ok(verdicts) => return self.answer(batch, verdicts).await,
+                Ok(stored) => return self.answer(batch, stored).await,
                 Err(error) => error,
             };
             match error {
@@ -190,40 +190,46 @@ impl Writer {
     }
 
     /// Tells and acknowledges what was stored, in the order of the numbers, and refuses the rest.
-    async fn answer(&mut self, batch: Vec<Entry>, verdicts: Vec<Verdict>) {
-        let mut verdicts: HashMap<Uuid, Verdict> = verdicts.into_iter().map(|verdict| (verdict.id, verdict)).collect();
+    async fn answer(&mut self, batch: Vec<Entry>, stored: Vec<Row>) {
+        let mut rows: HashMap<Uuid, Row> = stored.into_iter().map(|row| (row.id, row)).collect();
         let (mut stored, mut refused) = (Vec::new(), Vec::new());
         for entry in batch {
-            match verdicts.remove(&entry.draft.id.0) {
-                Some(Verdict { seq: Some(seq), created_at: Some(created_at), .. }) => {
-                    stored.push((message(&entry.draft, seq, created_at), Some(entry)));
-                }
-                verdict => refused.push((entry, verdict.and_then(|verdict| verdict.refusal))),
+            match rows.remove(&entry.draft.id.0) {
+                Some(Row { seq, created_at, .. }) => stored.push((message(&entry.draft, seq, created_at), Some(entry))),
+                None => refused.push(entry),
             }
         }
         self.tell(stored).await;
-        self.refuse(refused).await;
+        if !refused.is_empty() {
+            self.refuse(refused).await;
+        }
     }
 
     /// Refuses messages, except those that had been stored before their author lost the right to speak.
-    async fn refuse(&mut self, refused: Vec<(Entry, Option<String>)>) {
-        let repeatable: Vec<Uuid> =
-            refused.iter().filter(|(entry, _)| entry.draft.client_msg_id.is_some()).map(|(entry, _)| entry.draft.id.0).collect();
+    async fn refuse(&mut self, refused: Vec<Entry>) {
+        let reasons = self.link.refusals(&refused.iter().map(|entry| &entry.draft).collect::<Vec<_>>()).await;
+        let repeatable: Vec<Uuid> = refused.iter().filter(|entry| entry.draft.client_msg_id.is_some()).map(|entry| entry.draft.id.0).collect();
         let known = if repeatable.is_empty() { Ok(Vec::new()) } else { self.link.look_up(&repeatable).await };
-        let known = known.unwrap_or_default();
-        for (entry, refusal) in refused {
-            match known.iter().find(|message| message.id == entry.draft.id) {
-                Some(message) => answer_repeat(message, entry),
-                None => entry.refuse(match refusal.as_deref() {
-                    Some("ROOM_NOT_FOUND") => Error::RoomNotFound,
-                    Some("ROOM_ARCHIVED") => Error::RoomArchived,
-                    Some("FORBIDDEN") => Error::Forbidden("guests only read in this room"),
-                    Some("MUTED") => Error::Muted,
-                    Some("BANNED") => Error::Banned,
-                    Some("NOT_A_MEMBER") => Error::NotAMember,
-                    other => Error::internal(format!("the journal's statement gave no verdict: {other:?}")),
-                }),
+        let (Ok(mut reasons), Ok(known)) = (reasons, known) else {
+            return refused.into_iter().for_each(|entry| entry.refuse(Error::Unavailable));
+        };
+        for entry in refused {
+            if let Some(message) = known.iter().find(|message| message.id == entry.draft.id) {
+                answer_repeat(message, entry);
+                continue;
             }
+            let reason = reasons.remove(&entry.draft.id.0).flatten();
+            entry.refuse(match reason.as_deref() {
+                Some("ROOM_NOT_FOUND") => Error::RoomNotFound,
+                Some("ROOM_ARCHIVED") => Error::RoomArchived,
+                Some("FORBIDDEN") => Error::Forbidden("guests only read in this room"),
+                Some("MUTED") => Error::Muted,
+                Some("BANNED") => Error::Banned,
+                Some("NOT_A_MEMBER") => Error::NotAMember,
+                Some(other) => Error::internal(format!("the journal gave a reason that has no name: {other}")),
+                // The author was let in, or the room opened, between the two statements: another try will do.
+                None => Error::Unavailable,
+            });
         }
     }
 
