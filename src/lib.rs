@@ -3,18 +3,20 @@
 //! # The story of one message
 //!
 //! A socket is [admitted](session::admit) and its token checked; its events go through a [lane](socket::Lane), one
-//! after the other. `chat:message` is read by [`messages::socket`], checked by [`messages::send`], and takes a place
+//! after the other. `chat:message` is read by [`messages::socket`], made a [draft](messages::draft), and takes a place
 //! in the [journal](messages::journal), which stores all that waits with one statement: that statement looks at the
 //! author's place in the room, takes the room's next number, and inserts. Once it is committed, the journal
-//! [tells the room](realtime::Realtime::tell_room), in the order of the numbers, and then the lane acknowledges.
-//! The same message over REST takes the same way from [`messages::send`] on.
+//! [tells the rooms](realtime::Realtime::tell_all) in the order of the numbers, and acknowledges: each message is framed
+//! once, and what one client gets of a batch leaves on its [wire](realtime::wire) in one write. The same message over
+//! REST takes the same way, by [`messages::send`].
 //!
 //! # Where things are
 //!
 //! Features are folders, and have the same four words in each: `mod` has types and rules, `store` has SQL, `http` and
 //! `socket` translate. They use one another in one direction: [`users`] ◄ [`auth`] ◄ [`rooms`] ◄ [`presence`] ◄
 //! [`messages`] ◄ [`lobby`] ◄ [`session`]. Under them lie [`realtime`], [`socket`], [`extract`], [`payload`],
-//! [`error`] and [`config`]; [`server`] puts everything together.
+//! [`gathering`], [`recent`], [`error`] and [`config`]; [`server`] puts everything together. [`bench`] is the load that
+//! all of this is measured with.
 
 pub mod app;
 pub mod auth;

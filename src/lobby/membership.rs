@@ -67,6 +67,8 @@ async fn join_again(app: &App, user: &AuthUser, room: &RoomRef, connection: &Con
         Err(Error::RoomNotFound | Error::NotAMember) => return Ok(None),
         joined => joined?,
     };
+    // What is in the snapshot and was not told yet is told, and waits, before the turn comes: it would be heard twice.
+    let _turn = app.turns.take(joined.room_id, app.patience()).await?;
     let told = connection.hears(joined.room_id) && held.release_after("chat:room:joined", &joined, (joined.room_id, joined.last_seq));
     Ok(told.then_some(joined))
 }

@@ -69,6 +69,25 @@ async fn a_polling_session_moves_to_a_websocket_and_misses_nothing() {
     assert_eq!(contents, (0..20).map(|n| format!("during {n}")).collect::<Vec<_>>());
 }
 
+/// The short way of what is told to many, straight to the connection, is a matter of speed: without a look into the log nobody
+/// would notice that it was not taken.
+#[tokio::test]
+async fn a_websocket_is_told_on_its_own_wire_also_after_an_upgrade() {
+    let app = TestApp::with(&[("RUST_LOG", "ires_chat::realtime=trace")]).await;
+    let (alice, bob) = (app.user("alice").await.connect().await, app.user("bob").await);
+    let on_wires = || app.logs().matches("a connection is told on its wire").count();
+    alice.settle().await;
+    eventually("a wire", async || on_wires() == 1).await;
+
+    let mut moving = bob.dial().polling().open_ready().await;
+    moving.settle().await;
+    assert_eq!(on_wires(), 1);
+    moving.upgrade().await;
+    moving.say("general", "hello").await;
+
+    eventually("another wire", async || on_wires() == 2).await;
+}
+
 /// Seed, WebSocket Configuration: `upgradeTimeout: 10000`. Who begins an upgrade and does not finish it is cut, and
 /// comes again with another session (engineioxide gives up both transports).
 #[tokio::test]
