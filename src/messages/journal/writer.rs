@@ -406,9 +406,9 @@ fn message(draft: &Draft, seq: i64, created_at: DateTime<Utc>) -> Message {
 }
 
 /// Whether the database refused the content of the statement, rather than being in trouble itself: data exceptions,
-/// constraint violations and limits (classes 22, 23 and 54 of Postgres' error codes).
+/// constraint violations, limits, and what a trigger raises (classes 22, 23, 54 and P0 of Postgres' error codes).
 fn is_about_the_rows(error: &sqlx::Error) -> bool {
-    ["22", "23", "54"].iter().any(|class| has_code(error, class))
+    ["22", "23", "54", "P0"].iter().any(|class| has_code(error, class))
 }
 
 fn has_code(error: &sqlx::Error, prefix: &str) -> bool {
