@@ -23,6 +23,7 @@ mod durability;
 mod embedded;
 mod history;
 mod idempotency;
+mod journal;
 mod logs;
 mod members;
 mod membership;

@@ -12,6 +12,7 @@ pub mod json;
 mod load;
 mod polling;
 mod process;
+pub mod proxy;
 mod reply;
 mod socket;
 pub mod token;
