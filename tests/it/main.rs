@@ -7,6 +7,7 @@ mod accounts;
 mod attack_load;
 mod attack_races;
 mod auth;
+mod backlog;
 mod bad_bodies;
 mod bad_input;
 mod bad_tokens;

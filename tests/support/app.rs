@@ -72,6 +72,11 @@ impl TestApp {
         &self.server().base
     }
 
+    /// The id of its process.
+    pub fn pid(&self) -> u32 {
+        self.server().pid()
+    }
+
     /// Everything that the server has logged so far, over its restarts.
     pub fn logs(&self) -> String {
         self.logs.lock().unwrap().clone()
