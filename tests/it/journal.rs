@@ -127,6 +127,25 @@ async fn p1_messages_whose_commit_was_not_confirmed_are_told_and_acked_once() {
     }
 }
 
+/// It is found, but it is not new: everybody has heard it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p2_a_repeat_among_messages_whose_commit_was_not_confirmed_is_not_told_again() {
+    let (app, proxy) = proxied(&[]).await;
+    let room = room(&app, 1).await;
+    let socket = &room.sockets().await[0];
+    let first = socket.emit_ok("chat:message", &room.message("first")).await;
+
+    for (number, cut) in Cut::ALL.into_iter().enumerate() {
+        proxy.cut(cut, 0);
+        let repeat = socket.emit_ok("chat:message", &room.message("first")).await;
+        assert_eq!((&repeat["seq"], &repeat["duplicate"]), (&first["seq"], &json!(true)), "{cut:?}");
+        assert_eq!(proxy.cuts(), number + 1);
+    }
+    socket.emit_ok("chat:message", &room.message("last")).await;
+
+    assert_eq!(room.history_as_it_was_heard().await.len(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p1_thirty_cuts_during_commits_under_load_lose_and_double_nothing_and_fail_nobody() {
     let (app, proxy) = proxied(&[]).await;

@@ -19,6 +19,7 @@ mod config;
 mod connect;
 mod cors;
 mod database;
+mod depth;
 mod dev;
 mod durability;
 mod embedded;
