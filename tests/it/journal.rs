@@ -92,12 +92,23 @@ async fn proxied(settings: &[(&str, &str)]) -> (TestApp, Proxy) {
     (TestApp::on(database, &settings), proxy)
 }
 
+/// Makes every statement that stores messages take so many seconds more. Meanwhile the next batch gathers, and there is time
+/// for something to happen in the middle of a statement.
+async fn dawdle(app: &TestApp, seconds: f32) {
+    let trigger = format!(
+        "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END';
+         CREATE TRIGGER dawdle AFTER INSERT ON messages FOR EACH STATEMENT EXECUTE FUNCTION dawdle()"
+    );
+    app.execute(&trigger).await;
+}
+
 /// The first message of a burst is committed alone, while the others gather: the cut meets one statement or the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p1_messages_whose_commit_was_not_confirmed_are_told_and_acked_once() {
     let (app, proxy) = proxied(&[]).await;
     let room = room(&app, 2).await;
     let sockets = room.sockets().await;
+    dawdle(&app, 0.2).await;
     let mut cuts = 0;
     for spared in [0, 1] {
         for cut in Cut::ALL {
@@ -169,6 +180,7 @@ async fn a_silent_network_is_told_and_survived(flow: Flow) {
     let (app, proxy) = proxied(&[]).await;
     let room = room(&app, 1).await;
     let socket = &room.sockets().await[0];
+    dawdle(&app, 0.2).await;
     socket.emit_ok("chat:message", &room.message("before")).await;
 
     proxy.set(flow);
@@ -184,6 +196,7 @@ async fn a_silent_network_is_told_and_survived(flow: Flow) {
     assert_eq!(room.history_as_it_was_heard().await.len(), 3);
 }
 
+/// When it is back the statement arrives, long after the server has given up its connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p9_a_network_that_goes_silent_is_told_within_5_seconds_and_survived() {
     a_silent_network_is_told_and_survived(Flow::Nothing).await;
@@ -195,11 +208,11 @@ async fn p9_answers_that_do_not_come_are_told_within_5_seconds_and_survived() {
     a_silent_network_is_told_and_survived(Flow::Questions).await;
 }
 
-/// What was under way arrives late: the statement of a connection that the server has given up long since.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p9_silences_under_load_lose_and_double_nothing() {
     let (app, proxy) = proxied(&[("CHAT_DATABASE_TIMEOUT", "1s")]).await;
     let room = room(&app, 4).await;
+    dawdle(&app, 0.1).await;
     let base = Arc::new(Mutex::new(app.base().to_owned()));
     let load = Load::begin(room.speakers(), &room.id, &base);
 
@@ -426,16 +439,12 @@ async fn p3_two_servers_that_write_to_20_rooms_fail_nobody_and_keep_every_order(
     }
 }
 
-/// While one statement takes its time the next batch gathers.
 #[tokio::test]
 async fn a_slow_database_makes_larger_batches_and_fails_nobody() {
     let app = TestApp::start().await;
     let room = room(&app, 5).await;
     let sockets = room.sockets().await;
-    let slow = "
-        CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END';
-        CREATE TRIGGER dawdle AFTER INSERT ON messages FOR EACH STATEMENT EXECUTE FUNCTION dawdle()";
-    app.execute(slow).await;
+    dawdle(&app, 0.3).await;
 
     let sent: Vec<_> = sockets.iter().enumerate().map(|(who, socket)| room.burst(socket, &format!("{who}"), 100)).collect();
 
