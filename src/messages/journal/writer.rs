@@ -263,12 +263,12 @@ impl Writer {
         Vec::new()
     }
 
-    /// Finds the message that the database refuses, so that its neighbours do not suffer.
+    /// Finds the message that the database refuses, half by half, so that its neighbours do not suffer.
     async fn isolate(&mut self, mut batch: Vec<Entry>, error: sqlx::Error) -> Vec<Entry> {
         if batch.len() > 1 {
-            for entry in batch {
-                Box::pin(self.write(vec![entry])).await;
-            }
+            let later = batch.split_off(batch.len() / 2);
+            Box::pin(self.write(batch)).await;
+            Box::pin(self.write(later)).await;
         } else if let Some(entry) = batch.pop() {
             entry.refuse(error.into());
         }
