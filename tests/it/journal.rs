@@ -276,6 +276,27 @@ async fn p4_a_message_that_a_trigger_refuses_fails_alone_among_hundreds() {
     one_bad_row_harms_no_other(refusal).await;
 }
 
+/// It is found in a few statements, rather than by one for every message, which would take longer than anybody waits.
+#[tokio::test]
+async fn p4_one_bad_message_in_a_slow_database_makes_nobody_wait_for_long() {
+    let app = TestApp::start().await;
+    let room = room(&app, 1).await;
+    let socket = &room.sockets().await[0];
+    app.execute("ALTER TABLE messages ADD CHECK (content NOT LIKE 'poison%')").await;
+    dawdle(&app, 0.05).await;
+
+    let first = room.burst(socket, "first", 100);
+    let bad = socket.post("chat:message", &room.message("poison"));
+    let last = room.burst(socket, "last", 100);
+
+    for id in first.into_iter().chain(last) {
+        let ack = socket.ack(id).await;
+        assert_eq!(ack["ok"], true, "{ack}");
+    }
+    assert_eq!(socket.ack(bad).await["error"]["code"], "INTERNAL_ERROR");
+    assert_eq!(room.history_as_it_was_heard().await.len(), 200);
+}
+
 /// Fills the room's database until it refuses, sees what that means for a server, and makes room again.
 async fn without_space_nothing_is_lost_and_space_is_all_it_takes(app: &TestApp, fill: impl AsyncFn(), free: &str) {
     let room = room(app, 1).await;
