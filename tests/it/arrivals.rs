@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::{
-    TestApp, eventually, ires_chat,
+    TestApp, TestSocket, TestUser, eventually, ires_chat,
     json::{int, text},
 };
 
@@ -48,7 +48,7 @@ async fn a_bad_token_among_many_is_refused_alone() {
     let (gone, forged, sockets) = tokio::join!(
         async { gone.dial().open().await.unwrap().expect("system:error").await },
         async { forged.dial().open().await.unwrap().expect("system:error").await },
-        join_all(good.iter().map(|user| user.connect()))
+        join_all(good.iter().map(TestUser::connect))
     );
 
     assert_eq!((&gone["code"], &forged["code"]), (&json!("AUTH_REVOKED"), &json!("AUTH_TOKEN_INVALID")));
@@ -74,9 +74,9 @@ async fn the_presence_of_many_who_come_and_go_at_once_is_told_for_each_of_them()
     let users: Vec<_> = (0..30).map(|n| app.stranger(&format!("user-{n}"))).collect();
     let watcher = app.stranger("watcher").connect().await;
 
-    let sockets = join_all(users.iter().map(|user| user.connect())).await;
+    let sockets = join_all(users.iter().map(TestUser::connect)).await;
     let online = watcher.expect_count("status:online", users.len()).await;
-    join_all(sockets.into_iter().map(|socket| socket.close())).await;
+    join_all(sockets.into_iter().map(TestSocket::close)).await;
     let offline = watcher.expect_count("status:offline", users.len()).await;
 
     for edges in [online, offline] {

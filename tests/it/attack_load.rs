@@ -1,7 +1,6 @@
 //! Two servers on one database, and rooms that stand still: nobody else waits for them, and the books balance.
 
 use std::{
-    path::Path,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -10,22 +9,12 @@ use serde_json::json;
 use sqlx::{Executor, PgConnection};
 use tokio::task::JoinSet;
 
-use crate::support::{Load, Running, TestApp, TestSocket, TestUser, cluster, eventually, json::int, token};
-
-/// Another `serve` on the same database, and where it listens.
-fn second_server(app: &TestApp) -> (Running, String) {
-    let environment =
-        [("DATABASE_URL", app.database.url()), ("JWT_SECRET", token::SECRET), ("HOST", "127.0.0.1"), ("PORT", "0"), ("RUST_LOG", "warn")];
-    let server = Running::ires_chat(Path::new(env!("CARGO_TARGET_TMPDIR")), &["serve"], &environment);
-    let said = server.expect_line("ires-chat listens on ");
-    let base = said[0].strip_prefix("ires-chat listens on ").unwrap().to_owned();
-    (server, base)
-}
+use crate::support::{Load, TestApp, TestSocket, TestUser, cluster, eventually, json::int};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_servers_that_write_to_the_same_rooms_at_full_speed_fail_nobody() {
     let app = TestApp::with(&[("RUST_LOG", "warn")]).await;
-    let (_second, other) = second_server(&app);
+    let (_second, other) = app.second_server();
     let mut users = Vec::new();
     for number in 0..8 {
         users.push(app.user(&format!("u{number}")).await);
@@ -65,7 +54,7 @@ async fn two_servers_that_write_to_the_same_rooms_at_full_speed_fail_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn comings_goings_and_messages_at_two_servers_take_every_number_once() {
     let app = TestApp::with(&[("RUST_LOG", "warn")]).await;
-    let (_second, other) = second_server(&app);
+    let (_second, other) = app.second_server();
     let alice = app.user("alice").await;
     let room = alice.create_public_room("square").await;
     let (here, there) = (alice.connect().await, alice.at(&other).connect().await);
@@ -155,7 +144,7 @@ async fn many_who_join_their_rooms_again_at_once_are_all_answered() {
 async fn kill_9_of_servers_and_postgres_in_turn_loses_nothing_acked_in_any_room() {
     let postgres = cluster::exclusive();
     let mut app = TestApp::on_cluster(&postgres, &[("RUST_LOG", "warn")]).await;
-    let (mut second, other) = second_server(&app);
+    let (mut second, other) = app.second_server();
     let bases = [Arc::new(Mutex::new(app.base().to_owned())), Arc::new(Mutex::new(other))];
     let mut loads = Vec::new();
     for number in 0..3 {
@@ -183,7 +172,7 @@ async fn kill_9_of_servers_and_postgres_in_turn_loses_nothing_acked_in_any_room(
             }
             _ => {
                 drop(second);
-                let (started, base) = second_server(&app);
+                let (started, base) = app.second_server();
                 second = started;
                 base.clone_into(&mut bases[1].lock().unwrap());
             }

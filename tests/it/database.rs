@@ -1,10 +1,9 @@
 //! The schema as an operator meets it in `psql`, and that no query walks through a big table: issue 2, item 5,
 //! contract section 9.
 
-use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
-use crate::support::TestApp;
+use crate::support::{TestApp, queries};
 
 #[tokio::test]
 async fn every_table_and_column_has_a_comment() {
@@ -52,17 +51,6 @@ const FILL: &str = "
         SELECT r.id, s, gen_random_uuid(), 'u' || (s % 100), 'text', 'message ' || s, s FROM rooms r, generate_series(1, 40) s;
     INSERT INTO last_seen (user_id, last_seen_at) SELECT id, now() FROM users ON CONFLICT DO NOTHING;
     ANALYZE;";
-
-/// The checked queries of the program, each with its number of parameters.
-fn queries() -> Vec<(String, usize)> {
-    let data = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/sqlx-data.json")).unwrap();
-    let entries: Vec<Value> = serde_json::from_str(&data).unwrap();
-    let parameters = |entry: &Value| {
-        let described = &entry["describe"]["parameters"];
-        described["Left"].as_array().map_or_else(|| usize::try_from(described["Right"].as_u64().unwrap()).unwrap(), Vec::len)
-    };
-    entries.iter().map(|entry| (entry["query"].as_str().unwrap().to_owned(), parameters(entry))).collect()
-}
 
 /// The plan that serves any parameters.
 async fn plan(db: &mut PgConnection, query: &str, parameters: usize) -> String {

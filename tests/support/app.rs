@@ -1,6 +1,7 @@
 //! The server under test, on a database of its own.
 
 use std::{
+    path::Path,
     process::ExitStatus,
     sync::{Arc, Mutex},
 };
@@ -12,7 +13,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgRow};
 use super::{
     Dial, Reply, TestUser, cluster,
     database::Database,
-    process::{Server, UNSET},
+    process::{Running, Server, UNSET},
     token,
 };
 
@@ -69,6 +70,11 @@ impl TestApp {
     /// `http://127.0.0.1:PORT`
     pub fn base(&self) -> &str {
         &self.server().base
+    }
+
+    /// The id of its process.
+    pub fn pid(&self) -> u32 {
+        self.server().pid()
     }
 
     /// Everything that the server has logged so far, over its restarts.
@@ -143,6 +149,16 @@ impl TestApp {
     pub fn restart(&mut self) {
         self.stop();
         self.start_again();
+    }
+
+    /// Another server on the same database, and where it listens.
+    pub fn second_server(&self) -> (Running, String) {
+        let environment =
+            [("DATABASE_URL", self.database.url()), ("JWT_SECRET", token::SECRET), ("HOST", "127.0.0.1"), ("PORT", "0"), ("RUST_LOG", "warn")];
+        let server = Running::ires_chat(Path::new(env!("CARGO_TARGET_TMPDIR")), &["serve"], &environment);
+        let said = server.expect_line("ires-chat listens on ");
+        let base = said[0].strip_prefix("ires-chat listens on ").unwrap().to_owned();
+        (server, base)
     }
 
     // ── its database ─────────────────────────────────────────────────────────────────────────────────────────

@@ -18,7 +18,7 @@ use std::{
     },
 };
 
-use ires_chat::embedded::{Cluster, Options, Stop};
+use ires_chat::embedded::{Cluster, Error, Options, Stop};
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions};
 
@@ -47,21 +47,26 @@ pub fn shared() -> &'static Server {
             tell_watcher(&format!("databases {admin_url} chat_test_{}_", std::process::id()));
             Server { own: None, admin_url }
         }
-        _ => Server::start(),
+        _ => Server::start(env::var_os("CHAT_PG_BIN").map(Into::into)).expect("a throw-away cluster starts"),
     })
 }
 
 /// A cluster of one test, which may stop, kill and freeze it. It goes when dropped.
 pub fn exclusive() -> Server {
-    Server::start()
+    Server::start(env::var_os("CHAT_PG_BIN").map(Into::into)).expect("a throw-away cluster starts")
+}
+
+/// Like [`exclusive`], with the programs of Postgres in this directory, which may not work everywhere.
+pub fn with_programs(dir: PathBuf) -> Result<Server, Error> {
+    Server::start(Some(dir))
 }
 
 impl Server {
-    fn start() -> Self {
+    fn start(pg_bin: Option<PathBuf>) -> Result<Self, Error> {
         let dir = TempDir::new();
         let options = Options {
             dir: dir.path().to_owned(),
-            pg_bin: env::var_os("CHAT_PG_BIN").map(Into::into),
+            pg_bin,
             settings: [
                 ("max_connections", "400"),
                 ("shared_buffers", "64MB"),
@@ -71,9 +76,9 @@ impl Server {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
         };
-        let cluster = Cluster::start(&options).expect("a throw-away cluster starts");
+        let cluster = Cluster::start(&options)?;
         let admin_url = cluster.database_url_of("postgres");
-        Self { own: Some(Own { cluster, _dir: dir }), admin_url }
+        Ok(Self { own: Some(Own { cluster, _dir: dir }), admin_url })
     }
 
     /// The URL of one of the databases.

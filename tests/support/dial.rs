@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use reqwest::Client;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{
     TestSocket, code,
@@ -72,8 +72,9 @@ impl Dial {
             let url = format!("{}/socket.io/?EIO=4&transport=polling", self.base);
             let opened = polling::open(&self.http, &url, &self.headers, &inbox).await;
             let url = opened?;
-            let post = polling::post(self.http.clone(), url.clone(), queue);
-            let poll = polling::poll(self.http.clone(), url.clone(), inbox.clone());
+            let (reading, reads) = watch::channel(true);
+            let post = polling::post(self.http.clone(), url.clone(), queue, reading);
+            let poll = polling::poll(self.http.clone(), url.clone(), inbox.clone(), reads);
             (vec![post, poll], Some(url))
         } else {
             let base = self.base.replacen("http", "ws", 1);

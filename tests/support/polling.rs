@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use reqwest::Client;
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 
 use super::{Refusal, inbox::Inbox, websocket::Outgoing};
 
@@ -28,10 +31,12 @@ pub async fn open(http: &Client, url: &str, headers: &[(String, String)], inbox:
     Ok(format!("{url}&sid={}", opened["sid"].as_str().unwrap()))
 }
 
-/// Polls until the session ends, or until the server's NOOP releases the poll for an upgrade.
-pub fn poll(http: Client, url: String, inbox: Arc<Inbox>) -> JoinHandle<()> {
+/// Polls while the test reads, until the session ends, or until the server's NOOP releases the poll for an upgrade.
+pub fn poll(http: Client, url: String, inbox: Arc<Inbox>, mut reads: watch::Receiver<bool>) -> JoinHandle<()> {
     tokio::spawn(async move {
         loop {
+            // Once nobody can stop it any more it reads on.
+            _ = reads.wait_for(|reads| *reads).await;
             let Ok(reply) = http.get(&url).send().await else {
                 return inbox.end("poll broken");
             };
@@ -50,14 +55,18 @@ pub fn poll(http: Client, url: String, inbox: Arc<Inbox>) -> JoinHandle<()> {
     })
 }
 
-/// Posts what the test sends, in order.
-pub fn post(http: Client, url: String, mut outgoing: mpsc::UnboundedReceiver<Outgoing>) -> JoinHandle<()> {
+/// Posts what the test sends, in order, and tells the polls whether it reads.
+pub fn post(http: Client, url: String, mut outgoing: mpsc::UnboundedReceiver<Outgoing>, reading: watch::Sender<bool>) -> JoinHandle<()> {
     tokio::spawn(async move {
         while let Some(sent) = outgoing.recv().await {
             let body = match sent {
                 Outgoing::Text(text) => text,
                 Outgoing::Close => "1".to_owned(),
-                Outgoing::Binary(_) | Outgoing::Fragments(..) | Outgoing::Read(_) => panic!("this is for websockets"),
+                Outgoing::Read(reads) => {
+                    reading.send_replace(reads);
+                    continue;
+                }
+                Outgoing::Binary(_) | Outgoing::Fragments(..) => panic!("this is for websockets"),
             };
             _ = http.post(&url).header("content-type", "text/plain;charset=UTF-8").body(body).send().await;
         }

@@ -171,6 +171,10 @@ impl Server {
         Self { process, base }
     }
 
+    pub fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
     /// Asks it to end (SIGTERM) and waits.
     pub fn terminate(self) -> ExitStatus {
         self.process.end(Signal::TERM)

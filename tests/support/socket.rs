@@ -93,7 +93,7 @@ impl TestSocket {
         _ = self.outgoing.send(Outgoing::Fragments(begin.to_owned(), count));
     }
 
-    /// Leaves what the server sends unread, or reads it again.
+    /// Leaves what the server sends unread, or reads it again. (A poll under way is still answered.)
     pub fn read(&self, reads: bool) {
         _ = self.outgoing.send(Outgoing::Read(reads));
     }

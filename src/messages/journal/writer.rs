@@ -269,12 +269,12 @@ impl Writer {
         Vec::new()
     }
 
-    /// Finds the message that the database refuses, so that its neighbours do not suffer.
+    /// Finds the message that the database refuses, half by half, so that its neighbours do not suffer.
     async fn isolate(&mut self, mut batch: Vec<Entry>, error: sqlx::Error) -> Vec<Entry> {
         if batch.len() > 1 {
-            for entry in batch {
-                Box::pin(self.write(vec![entry])).await;
-            }
+            let later = batch.split_off(batch.len() / 2);
+            Box::pin(self.write(batch)).await;
+            Box::pin(self.write(later)).await;
         } else if let Some(entry) = batch.pop() {
             entry.refuse(error.into());
         }
@@ -412,9 +412,9 @@ fn message(draft: &Draft, seq: i64, created_at: DateTime<Utc>) -> Message {
 }
 
 /// Whether the database refused the content of the statement, rather than being in trouble itself: data exceptions,
-/// constraint violations and limits (classes 22, 23 and 54 of Postgres' error codes).
+/// constraint violations, limits, and what a trigger raises (classes 22, 23, 54 and P0 of Postgres' error codes).
 fn is_about_the_rows(error: &sqlx::Error) -> bool {
-    ["22", "23", "54"].iter().any(|class| has_code(error, class))
+    ["22", "23", "54", "P0"].iter().any(|class| has_code(error, class))
 }
 
 fn has_code(error: &sqlx::Error, prefix: &str) -> bool {
