@@ -130,8 +130,7 @@ pub async fn update(app: &App, id: &UserId, change: ProfileChange) -> Result<Use
 /// # Errors
 /// `UNAVAILABLE` without the database.
 pub async fn search(app: &App, prefix: &str, after: Option<&str>, limit: i64) -> Result<Vec<User>> {
-    let pattern = prefix.to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_") + "%";
-    store::search(&app.db, &pattern, after.unwrap_or(""), limit).await
+    store::search(&app.db, &prefix.to_lowercase(), after.unwrap_or(""), limit).await
 }
 
 /// Turns what a client calls participants into users: ids first, then user names of own accounts. Ids not seen

@@ -41,19 +41,23 @@ pub async fn update(db: impl PgExecutor<'_>, id: &UserId, name: Option<&str>, av
     .await?)
 }
 
-/// A page of the users whose names match a `LIKE` pattern.
+/// A page of the users one of whose names begins with a prefix in lower case. (`LIKE` could use the index only in a plan made
+/// for this prefix.)
 ///
 /// # Errors
 /// Those of the database.
-pub async fn search(db: impl PgExecutor<'_>, pattern: &str, after: &str, limit: i64) -> Result<Vec<User>> {
+pub async fn search(db: impl PgExecutor<'_>, prefix: &str, after: &str, limit: i64) -> Result<Vec<User>> {
+    let end = format!("{prefix}{}", char::MAX);
     Ok(query_as!(
         User,
         r#"SELECT id AS "id: UserId", username, name, avatar_url, user_type AS "user_type: UserType"
            FROM users
-           WHERE (lower(username) LIKE $1 OR lower(name) LIKE $1) AND id > $2 AND deactivated_at IS NULL
+           WHERE (lower(username) ~>=~ $1 AND lower(username) ~<~ $2 OR lower(name) ~>=~ $1 AND lower(name) ~<~ $2)
+               AND id > $3 AND deactivated_at IS NULL
            ORDER BY id
-           LIMIT $3"#,
-        pattern,
+           LIMIT $4"#,
+        prefix,
+        end,
         after,
         limit
     )
