@@ -16,7 +16,11 @@ use ires_chat::{
     embedded::{Cluster, Options},
 };
 use servers::{Bench, Kind};
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 #[derive(Parser)]
 #[command(name = "compare", about = "Compare ires-chat with its peers under the same load")]
@@ -33,6 +37,9 @@ struct Cli {
     /// What is done to them, comma-separated
     #[arg(long, value_delimiter = ',', default_value = "S1w4,S1w1,S1r,S2w4,S2r,S3,S5,H")]
     workloads: Vec<Workload>,
+    /// Another build of ires-chat to measure beside this one: what a change costs, or gives
+    #[arg(long)]
+    before: Option<PathBuf>,
     /// Lengths of the rooms whose history H reads, comma-separated
     #[arg(long, value_delimiter = ',', default_value = "10000,5000000")]
     history: Vec<u64>,
@@ -79,13 +86,17 @@ fn main() -> ExitCode {
 
 fn compare(cli: &Cli) -> Result<(), String> {
     raise_open_files();
-    let kinds = servers::prepare(&cli.servers);
+    let mut kinds = servers::prepare(&cli.servers);
+    kinds.retain(|kind| *kind != Kind::Before);
+    if cli.before.is_some() {
+        kinds.insert(0, Kind::Before);
+    }
     let pairs = cli.workloads.iter().map(|workload| kinds.iter().filter(|kind| kind.can(*workload)).count()).sum::<usize>();
     let about = pairs as u64 * u64::from(cli.rounds) * (cli.duration.as_secs() + 7) / 60;
     eprintln!("{pairs} measurements, {} rounds: about {about} minutes", cli.rounds);
     let options = Options { dir: cli.dir.clone(), pg_bin: None, settings: vec![("max_connections".into(), "200".into())] };
     let cluster = Cluster::start(&options).map_err(|error| error.to_string())?;
-    let mut bench = Bench::new(&cluster)?;
+    let mut bench = Bench::new(&cluster, cli.before.as_deref().unwrap_or(Path::new("")))?;
     let starts = if kinds.contains(&Kind::Ires) { bench.starts(10)? } else { Vec::new() };
     let mut measurements = Vec::new();
     for round in 1..=cli.rounds {

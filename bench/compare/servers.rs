@@ -28,6 +28,8 @@ const START: Duration = Duration::from_secs(20);
 pub enum Kind {
     /// This server
     Ires,
+    /// Another build of this server: the one that `--before` names
+    Before,
     /// The seed's stack: `NestJS` 10, socket.io 4.7, pg
     Nest,
     /// Tuned Node: socket.io 4.8, pg, an INSERT a message
@@ -43,6 +45,7 @@ impl Kind {
     pub fn title(self) -> &'static str {
         match self {
             Self::Ires => "ires-chat",
+            Self::Before => "ires-chat before",
             Self::Nest => "seed's stack (NestJS)",
             Self::Node => "tuned Node",
             Self::Group => "tuned Node, group commit",
@@ -56,7 +59,7 @@ impl Kind {
             Self::Ceiling => !matches!(workload, Workload::S3 | Workload::S5 | Workload::H),
             // It reads like the other Node.
             Self::Group => workload != Workload::H,
-            Self::Ires | Self::Nest | Self::Node => true,
+            Self::Ires | Self::Before | Self::Nest | Self::Node => true,
         }
     }
 }
@@ -68,7 +71,7 @@ pub fn prepare(kinds: &[Kind]) -> Vec<Kind> {
         let steps: &[(&str, &[&str])] = match kind {
             Kind::Nest => &[("nest", &["ci", "--no-audit", "--no-fund"]), ("nest", &["run", "build"])],
             Kind::Node | Kind::Group => &[("node", &["ci", "--no-audit", "--no-fund"])],
-            Kind::Ires | Kind::Ceiling => &[],
+            Kind::Ires | Kind::Before | Kind::Ceiling => &[],
         };
         steps.iter().all(|(dir, arguments)| {
             let dir = peers.join(dir);
@@ -97,6 +100,7 @@ struct Defaults {
 /// The benchmark's Postgres, and what is needed to start servers on it.
 pub struct Bench<'a> {
     cluster: &'a Cluster,
+    before: &'a Path,
     runtime: tokio::runtime::Runtime,
     keys: Arc<Keys>,
     databases: u32,
@@ -130,11 +134,11 @@ impl Drop for Running {
 }
 
 impl<'a> Bench<'a> {
-    /// On this cluster.
-    pub fn new(cluster: &'a Cluster) -> Result<Self, String> {
+    /// On this cluster; `before` is the program of [`Kind::Before`].
+    pub fn new(cluster: &'a Cluster, before: &'a Path) -> Result<Self, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
         let keys = Arc::new(Keys::new(&Defaults::parse_from(["compare"]).auth, &Secret::new(SECRET)));
-        Ok(Self { cluster, runtime, keys, databases: 0 })
+        Ok(Self { cluster, before, runtime, keys, databases: 0 })
     }
 
     /// Starts a server on a new database, or on the one with histories of these lengths, which is kept from round to round.
@@ -164,11 +168,12 @@ impl<'a> Bench<'a> {
         let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/peers");
         let mut command = match kind {
             Kind::Ires => Command::new(env!("CARGO_BIN_EXE_ires-chat")),
+            Kind::Before => Command::new(self.before),
             Kind::Ceiling => Command::new(std::env::current_exe().map_err(|error| error.to_string())?),
             Kind::Nest | Kind::Node | Kind::Group => Command::new("node"),
         };
         match kind {
-            Kind::Ires => command.arg("serve").env("CHAT_REGISTRATION", "off").env("RUST_LOG", "warn"),
+            Kind::Ires | Kind::Before => command.arg("serve").env("CHAT_REGISTRATION", "off").env("RUST_LOG", "warn"),
             Kind::Ceiling => command.arg("ceiling"),
             Kind::Nest => command.arg("dist/main.js").current_dir(peers.join("nest")),
             Kind::Node | Kind::Group => command.arg("server.js").current_dir(peers.join("node")),
@@ -229,7 +234,7 @@ impl<'a> Bench<'a> {
         let room = format!("history-{length}");
         let content =
             "'Message number ' || n || ' of a long conversation about nothing in particular, in which every line says about as much as this one.'";
-        let statements = if kind == Kind::Ires {
+        let statements = if matches!(kind, Kind::Ires | Kind::Before) {
             format!(
                 "INSERT INTO users (id) VALUES ('{READER}') ON CONFLICT DO NOTHING;
                  INSERT INTO rooms (id, slug, type, name, created_by, member_count, last_seq, last_message_seq)
