@@ -7,20 +7,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Most entries that are kept.
-const KEPT: usize = 10_000;
-
 /// Answers that are believed for a while. What is changed by this process is [forgotten](Self::forget) at once; what others
 /// change is seen when its time is over.
 pub struct Recent<K, V> {
     known: Mutex<HashMap<K, (V, Instant)>>,
     life: Duration,
+    most: usize,
 }
 
 impl<K: Eq + Hash, V: Clone> Recent<K, V> {
-    /// Nothing yet; each entry is believed for so long.
-    pub fn new(life: Duration) -> Self {
-        Self { known: Mutex::default(), life }
+    /// Nothing yet; each entry is believed for so long, and so many are kept at the most.
+    pub fn new(life: Duration, most: usize) -> Self {
+        Self { known: Mutex::default(), life, most }
     }
 
     /// What was found.
@@ -31,7 +29,10 @@ impl<K: Eq + Hash, V: Clone> Recent<K, V> {
     /// Keeps what was found.
     pub fn put(&self, key: K, value: V) {
         let mut known = self.lock();
-        if known.len() >= KEPT {
+        if known.len() >= self.most {
+            known.retain(|_, (_, since)| since.elapsed() < self.life);
+        }
+        if known.len() >= self.most {
             known.clear();
         }
         known.insert(key, (value, Instant::now()));
@@ -53,14 +54,17 @@ mod tests {
 
     #[test]
     fn an_entry_is_believed_until_it_is_forgotten_or_old() {
-        let recent = Recent::new(Duration::from_mins(1));
+        let recent = Recent::new(Duration::from_mins(1), 3);
         recent.put("a", 1);
         recent.put("b", 2);
         assert_eq!((recent.get(&"a"), recent.get(&"c")), (Some(1), None));
         recent.forget(|value| *value == 1);
         assert_eq!((recent.get(&"a"), recent.get(&"b")), (None, Some(2)));
 
-        let brief = Recent::new(Duration::ZERO);
+        (3..7).for_each(|value| recent.put(["c", "d", "e", "f"][value - 3], value));
+        assert_eq!((recent.get(&"c"), recent.get(&"f")), (None, Some(6)));
+
+        let brief = Recent::new(Duration::ZERO, 3);
         brief.put("a", 1);
         assert_eq!(brief.get(&"a"), None);
     }

@@ -62,7 +62,7 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
     let (db, patience) = (database::pool(options.clone(), &settings.database), settings.database.database_timeout);
     let app = App::new(Parts {
         identities: auth::identities(db.clone(), default_room, patience),
-        sessions: auth::Sessions::new(auth::BELIEVED),
+        sessions: auth::Sessions::new(auth::BELIEVED, auth::REMEMBERED),
         arrivals: session::arrivals(db.clone(), realtime.clone(), patience),
         snapshots: lobby::snapshots::snapshots(db.clone(), patience),
         db,

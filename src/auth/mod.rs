@@ -189,6 +189,8 @@ pub type Sessions = Recent<Vec<u8>, Holder>;
 
 /// How long a session may still be used over REST after another server ended it: as long as sockets may.
 pub const BELIEVED: Duration = Duration::from_secs(1);
+/// Most callers that are remembered.
+pub const REMEMBERED: usize = 10_000;
 
 /// A session has ended, or all of a user's: closes their connections, but the one that asks for it.
 fn end_sessions(app: &App, user: &UserId, session: Option<Uuid>, asking: Option<ConnectionId>) {

@@ -1,7 +1,8 @@
 //! What a member is shown of a room on entering it, for the first time or again.
 //!
 //! Clients enter all their rooms anew after every reconnect. So snapshots are read for all who ask at the same time, and
-//! what is the same for all members of a room is read and encoded once.
+//! what is the same for all members of a room is read and encoded once, and kept for a moment under the room's number: as
+//! long as that stands, nothing has happened in the room.
 
 use super::views::{Member, Read, add_last_messages};
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
         self, Message,
         store::{Stretch, exists_before},
     },
+    recent::Recent,
     rooms::{self, Membership, Room, RoomId, RoomRef, Seat},
     users::UserId,
 };
@@ -28,6 +30,10 @@ const MESSAGES: i64 = 30;
 const SINCE_MESSAGES: i64 = 100;
 /// Members in it.
 const MEMBERS: i64 = 50;
+/// How long what was read is shown to others. Only profiles, and the members of quiet rooms, change without a number.
+const LIFE: Duration = Duration::from_secs(1);
+/// Most rooms of which it is kept: some tens of kilobytes each.
+const ROOMS: usize = 256;
 
 /// A snapshot as it is told and answered.
 pub struct Joined {
@@ -94,9 +100,16 @@ struct Page {
 /// The line in which members wait for the snapshots of their rooms.
 pub type Snapshots = Gathering<Asked, Result<Snapshot>>;
 
+/// What was read lately: the members of a room by its number and size, the messages by its number and what was asked.
+struct Known {
+    members: Recent<(RoomId, i64, i32), Arc<Members>>,
+    pages: Recent<(RoomId, i64, Option<i64>), Arc<Page>>,
+}
+
 /// Opens the line.
 pub fn snapshots(db: PgPool, patience: Duration) -> Snapshots {
-    Gathering::start(patience, move |asked| read(db.clone(), asked))
+    let known = Arc::new(Known { members: Recent::new(LIFE, ROOMS), pages: Recent::new(LIFE, ROOMS) });
+    Gathering::start(patience, move |asked| read(db.clone(), known.clone(), asked))
 }
 
 /// What a member is shown on entering. With `since` it has the messages after that number, if they are few enough.
@@ -125,22 +138,33 @@ pub async fn joined(app: &App, user: &UserId, room: &RoomRef, since: Option<i64>
     Ok(Joined { room_id: room.id, last_seq: room.last_seq, text })
 }
 
-async fn read(db: PgPool, asked: Vec<Asked>) -> Result<Vec<Result<Snapshot>>> {
+async fn read(db: PgPool, known: Arc<Known>, asked: Vec<Asked>) -> Result<Vec<Result<Snapshot>>> {
     let mut seats: Vec<Option<Seat>> = vec![None; asked.len()];
     for (place, seat) in rooms::store::find_each(&db, &asked.iter().map(|asked| (&asked.user, &asked.room)).collect::<Vec<_>>()).await? {
         seats[place] = Some(seat);
     }
-    let members_only =
-        || seats.iter().zip(&asked).filter_map(|(seat, asked)| Some((seat.as_ref()?, asked))).filter(|(seat, _)| seat.membership.is_some());
-    let mut ids: Vec<Uuid> = members_only().map(|(seat, _)| seat.room.id.0).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let members = if ids.is_empty() { HashMap::new() } else { read_members(&db, &ids).await? };
-    let mut wanted: HashMap<(RoomId, Option<i64>), &Room> = HashMap::new();
-    for (seat, asked) in members_only() {
-        wanted.insert((seat.room.id, asked.since), &seat.room);
+    let (mut members, mut pages) = (HashMap::new(), HashMap::new());
+    let (mut new_members, mut new_pages) = (HashMap::new(), HashMap::new());
+    for (seat, asked) in seats.iter().zip(&asked) {
+        let Some(Seat { room, membership: Some(_) }) = seat else { continue };
+        match known.members.get(&(room.id, room.last_seq, room.member_count)) {
+            Some(found) => drop(members.insert(room.id, found)),
+            None => drop(new_members.insert(room.id, room)),
+        }
+        match known.pages.get(&(room.id, room.last_seq, asked.since)) {
+            Some(found) => drop(pages.insert((room.id, asked.since), found)),
+            None => drop(new_pages.insert((room.id, asked.since), room)),
+        }
     }
-    let pages = read_pages(&db, wanted.into_iter().collect()).await?;
+    for (room, found) in read_members(&db, new_members.keys().map(|room| room.0).collect()).await? {
+        known.members.put((room, new_members[&room].last_seq, new_members[&room].member_count), found.clone());
+        members.insert(room, found);
+    }
+    let last_seqs: HashMap<_, i64> = new_pages.iter().map(|(key, room)| (*key, room.last_seq)).collect();
+    for ((room, since), found) in read_pages(&db, new_pages.into_iter().collect()).await? {
+        known.pages.put((room, last_seqs[&(room, since)], since), found.clone());
+        pages.insert((room, since), found);
+    }
     add_last_messages(&db, seats.iter_mut().flatten().map(|seat| &mut seat.room)).await?;
     let snapshot = |(seat, asked): (Option<Seat>, &Asked)| {
         let Seat { room, membership } = seat.ok_or(Error::RoomNotFound)?;
@@ -153,10 +177,12 @@ async fn read(db: PgPool, asked: Vec<Asked>) -> Result<Vec<Result<Snapshot>>> {
 }
 
 /// The first members of rooms, all of which have some.
-async fn read_members(db: &PgPool, rooms: &[Uuid]) -> Result<HashMap<RoomId, Arc<Members>>> {
+async fn read_members(db: &PgPool, rooms: Vec<Uuid>) -> Result<HashMap<RoomId, Arc<Members>>> {
     let mut by_room: HashMap<RoomId, Vec<Member>> = HashMap::new();
-    for (room, row) in rooms::store::members(db, rooms, "", MEMBERS).await? {
-        by_room.entry(room).or_default().push(row.into());
+    if !rooms.is_empty() {
+        for (room, row) in rooms::store::members(db, &rooms, "", MEMBERS).await? {
+            by_room.entry(room).or_default().push(row.into());
+        }
     }
     let encode = |(room, members): (RoomId, Vec<Member>)| {
         let text = to_raw_value(&members).map_err(Error::internal)?;

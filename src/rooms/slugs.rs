@@ -11,12 +11,15 @@ use std::time::Duration;
 /// How long a slug may still mean a room that was deleted by another server.
 const SLUG_LIFE: Duration = Duration::from_secs(5);
 
+/// Most slugs that are remembered.
+const SLUGS: usize = 10_000;
+
 /// The ids behind slugs that were used lately. Only ids are kept: who may do what there is asked anew each time.
 pub struct Slugs(Recent<String, RoomId>);
 
 impl Default for Slugs {
     fn default() -> Self {
-        Self(Recent::new(SLUG_LIFE))
+        Self(Recent::new(SLUG_LIFE, SLUGS))
     }
 }
 
