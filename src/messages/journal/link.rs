@@ -3,7 +3,7 @@
 use super::{super::store, Draft, Message};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions, query, query_as, query_scalar};
+use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions, query, query_scalar};
 use std::{collections::HashMap, time::Duration};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
@@ -32,9 +32,8 @@ pub(super) struct Link {
     last_commit: Option<DateTime<Utc>>,
 }
 
-/// What became of one message.
+/// Where a message was stored.
 pub(super) struct Stored {
-    pub id: Uuid,
     pub seq: i64,
     pub created_at: DateTime<Utc>,
 }
@@ -62,53 +61,76 @@ impl Link {
     }
 
     /// Stores messages: checks each author's place in the room, hands out the rooms' numbers, and inserts, in one
-    /// statement that commits by itself. What is missing in the answer was [refused](Self::refusals). In doubt when it does not
-    /// answer in time: [`sqlx::Error::PoolTimedOut`].
-    pub async fn store(&mut self, drafts: &[&Draft]) -> Result<Vec<Stored>, sqlx::Error> {
+    /// statement that commits by itself. A room is written whole or not at all: where any author may not speak, or the room
+    /// is gone, none of its messages is stored, and [`refusals`](Self::refusals) tells why. The answer is in the order of the
+    /// drafts. In doubt when it does not come in time: [`sqlx::Error::PoolTimedOut`].
+    pub async fn store(&mut self, drafts: &[&Draft]) -> Result<Vec<Option<Stored>>, sqlx::Error> {
         timeout(self.patience, self.execute(drafts)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
-    async fn execute(&mut self, drafts: &[&Draft]) -> Result<Vec<Stored>, sqlx::Error> {
-        let drafts = || drafts.iter();
-        let ids: Vec<Uuid> = drafts().map(|draft| draft.id.0).collect();
-        let rooms: Vec<Uuid> = drafts().map(|draft| draft.room.0).collect();
-        let authors: Vec<&str> = drafts().map(|draft| draft.author.id().as_str()).collect();
-        let kinds: Vec<&str> = drafts().map(|draft| draft.kind.as_str()).collect();
-        let contents: Vec<&str> = drafts().map(|draft| draft.content.as_str()).collect();
-        let client_msg_ids: Vec<Option<&str>> = drafts().map(|draft| draft.client_msg_id.as_deref()).collect();
-        let replies: Vec<Option<Uuid>> = drafts().map(|draft| draft.reply_to.map(|id| id.0)).collect();
-        let threads: Vec<Option<Uuid>> = drafts().map(|draft| draft.thread_root_id.map(|id| id.0)).collect();
-        let mentions: Vec<Option<&Value>> = drafts().map(|draft| draft.mentions.as_ref()).collect();
-        let attachments: Vec<Option<&Value>> = drafts().map(|draft| draft.attachments.as_ref()).collect();
-        let metadata: Vec<Option<&Value>> = drafts().map(|draft| draft.metadata.as_ref()).collect();
+    /// What the statement costs is what a message costs, so everything that can be counted here is: the place of each message
+    /// among those of its room, and how many each author has. It looks once at each author, updates each room once, and returns
+    /// a row a room.
+    async fn execute(&mut self, drafts: &[&Draft]) -> Result<Vec<Option<Stored>>, sqlx::Error> {
+        let mut by_author: HashMap<(Uuid, &str), i64> = HashMap::new();
+        let mut by_room: HashMap<Uuid, i64> = HashMap::new();
+        let mut nths = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            *by_author.entry((draft.room.0, draft.author.id().as_str())).or_default() += 1;
+            let of_room = by_room.entry(draft.room.0).or_default();
+            *of_room += 1;
+            nths.push(*of_room);
+        }
+        let (speakers, counts): (Vec<(Uuid, &str)>, Vec<i64>) = by_author.into_iter().unzip();
+        let (spoken_in, speakers): (Vec<Uuid>, Vec<&str>) = speakers.into_iter().unzip();
+        let ids: Vec<Uuid> = drafts.iter().map(|draft| draft.id.0).collect();
+        let rooms: Vec<Uuid> = drafts.iter().map(|draft| draft.room.0).collect();
+        let authors: Vec<&str> = drafts.iter().map(|draft| draft.author.id().as_str()).collect();
+        let kinds: Vec<&str> = drafts.iter().map(|draft| draft.kind.as_str()).collect();
+        let contents: Vec<&str> = drafts.iter().map(|draft| draft.content.as_str()).collect();
+        let client_msg_ids: Vec<Option<&str>> = drafts.iter().map(|draft| draft.client_msg_id.as_deref()).collect();
+        let replies: Vec<Option<Uuid>> = drafts.iter().map(|draft| draft.reply_to.map(|id| id.0)).collect();
+        let threads: Vec<Option<Uuid>> = drafts.iter().map(|draft| draft.thread_root_id.map(|id| id.0)).collect();
+        let mentions: Vec<Option<&Value>> = drafts.iter().map(|draft| draft.mentions.as_ref()).collect();
+        let attachments: Vec<Option<&Value>> = drafts.iter().map(|draft| draft.attachments.as_ref()).collect();
+        let metadata: Vec<Option<&Value>> = drafts.iter().map(|draft| draft.metadata.as_ref()).collect();
         let backend = self.backend().await?;
         // Who may speak: `refusals` gives the reasons for the same conditions.
-        let stored = query_as!(
-            Stored,
-            r#"WITH allowed AS (
-                   SELECT d.*, row_number() OVER (PARTITION BY d.room_id ORDER BY d.place) AS nth
-                   FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::uuid[], $9::jsonb[], $10::jsonb[], $11::jsonb[])
-                       WITH ORDINALITY AS d (id, room_id, author_id, type, content, client_msg_id, reply_to, thread_root_id, mentions, attachments, metadata, place)
-                   JOIN room_members AS m ON m.room_id = d.room_id AND m.user_id = d.author_id
-                   WHERE m.state = 'joined' AND m.role <> 'guest' AND (m.muted_until IS NULL OR m.muted_until <= now())
-               ), numbered AS (
+        let numbered = query!(
+            r#"WITH numbered AS (
                    UPDATE rooms AS r
                    SET last_seq = r.last_seq + c.messages,
                        last_message_seq = r.last_seq + c.messages,
                        last_activity_at = now(),
                        listed_at = CASE WHEN r.listed_at < now() - interval '1 second' THEN now() ELSE r.listed_at END
-                   FROM (SELECT room_id, count(*) AS messages FROM allowed GROUP BY room_id) AS c
+                   FROM (
+                       SELECT s.room_id, sum(s.messages)::bigint AS messages
+                       FROM UNNEST($1::uuid[], $2::text[], $3::bigint[]) AS s (room_id, author_id, messages)
+                       GROUP BY s.room_id
+                       -- A look at one row of an index for each: as a join it may become a scan of the whole table.
+                       HAVING bool_and(coalesce((
+                           SELECT m.state = 'joined' AND m.role <> 'guest' AND (m.muted_until IS NULL OR m.muted_until <= now())
+                           FROM room_members AS m
+                           WHERE m.room_id = s.room_id AND m.user_id = s.author_id
+                       ), false))
+                   ) AS c
                    WHERE r.id = c.room_id AND r.deleted_at IS NULL AND r.archived_at IS NULL
                    RETURNING r.id, r.last_seq - c.messages AS before
+               ), stored AS (
+                   INSERT INTO messages (room_id, seq, rev, id, author_id, type, content, client_msg_id, reply_to, thread_root_id, mentions, attachments, metadata)
+                   SELECT d.room_id, n.before + d.nth, n.before + d.nth, d.id, d.author_id, d.type, d.content, d.client_msg_id, d.reply_to, d.thread_root_id,
+                       d.mentions, d.attachments, d.metadata
+                   FROM UNNEST($4::uuid[], $5::uuid[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::text[], $11::uuid[], $12::uuid[], $13::jsonb[], $14::jsonb[], $15::jsonb[])
+                       AS d (id, room_id, nth, author_id, type, content, client_msg_id, reply_to, thread_root_id, mentions, attachments, metadata)
+                   JOIN numbered AS n ON n.id = d.room_id
                )
-               INSERT INTO messages (room_id, seq, rev, id, author_id, type, content, client_msg_id, reply_to, thread_root_id, mentions, attachments, metadata)
-               SELECT a.room_id, n.before + a.nth, n.before + a.nth, a.id, a.author_id, a.type, a.content, a.client_msg_id, a.reply_to, a.thread_root_id,
-                   a.mentions, a.attachments, a.metadata
-               FROM allowed AS a
-               JOIN numbered AS n ON n.id = a.room_id
-               RETURNING id, seq, created_at"#,
+               SELECT id, before AS "before!", now() AS "created_at!" FROM numbered"#,
+            &spoken_in,
+            &speakers as &[&str],
+            &counts,
             &ids,
             &rooms,
+            &nths,
             &authors as &[&str],
             &kinds as &[&str],
             &contents as &[&str],
@@ -121,8 +143,13 @@ impl Link {
         )
         .fetch_all(&mut backend.connection)
         .await?;
-        self.settled(stored.iter().map(|stored| stored.created_at).max());
-        Ok(stored)
+        self.settled(numbered.iter().map(|room| room.created_at).max());
+        let numbered: HashMap<Uuid, _> = numbered.into_iter().map(|room| (room.id, (room.before, room.created_at))).collect();
+        let place = |(draft, nth): (&&Draft, i64)| {
+            let (before, created_at) = *numbered.get(&draft.room.0)?;
+            Some(Stored { seq: before + nth, created_at })
+        };
+        Ok(drafts.iter().zip(nths).map(place).collect())
     }
 
     /// Why messages are refused, as codes by id; `None` where there is no reason any more.

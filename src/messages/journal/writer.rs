@@ -1,8 +1,8 @@
 //! The writer: the journal's task. Gathers batches, and sees to it that every message of a batch gets its answer.
 
 use super::{
-    Draft, Entry, Message, Stored,
-    link::{Link, Stored as Row},
+    Draft, Entry, Message, Stored as Outcome,
+    link::{Link, Stored},
 };
 use crate::{
     error::{Error, Result, violates},
@@ -170,7 +170,10 @@ impl Writer {
         while !batch.is_empty() {
             let drafts: Vec<&Draft> = batch.iter().map(|entry| &entry.draft).collect();
             let error = match self.link.store(&drafts).await {
-                Ok(stored) => return self.answer(batch, stored).await,
+                Ok(stored) => {
+                    batch = self.answer(batch, stored).await;
+                    continue;
+                }
                 Err(error) => error,
             };
             match error {
@@ -189,37 +192,52 @@ impl Writer {
         }
     }
 
-    /// Tells and acknowledges what was stored, in the order of the numbers, and refuses the rest.
-    async fn answer(&mut self, batch: Vec<Entry>, stored: Vec<Row>) {
-        let mut rows: HashMap<Uuid, Row> = stored.into_iter().map(|row| (row.id, row)).collect();
-        let (mut stored, mut refused) = (Vec::new(), Vec::new());
-        for entry in batch {
-            match rows.remove(&entry.draft.id.0) {
-                Some(Row { seq, created_at, .. }) => stored.push((message(&entry.draft, seq, created_at), Some(entry))),
-                None => refused.push(entry),
+    /// Tells and acknowledges what was stored, in the order of the numbers, and refuses those who may not speak. Returns what
+    /// only stood beside such a message.
+    async fn answer(&mut self, batch: Vec<Entry>, stored: Vec<Option<Stored>>) -> Vec<Entry> {
+        let count = batch.len();
+        let (mut accepted, mut left_out) = (Vec::with_capacity(count), Vec::new());
+        for (entry, stored) in batch.into_iter().zip(stored) {
+            match stored {
+                Some(Stored { seq, created_at }) => accepted.push((message(&entry.draft, seq, created_at), Some(entry))),
+                None => left_out.push(entry),
             }
         }
-        self.tell(stored).await;
-        if !refused.is_empty() {
-            self.refuse(refused).await;
+        self.tell(accepted).await;
+        if left_out.is_empty() {
+            return left_out;
         }
+        let rest = self.refuse(left_out).await;
+        if rest.len() < count {
+            return rest;
+        }
+        // Their authors were let in, or the rooms opened, between two statements: another try will do, but not ours for ever.
+        for entry in rest {
+            entry.refuse(Error::Unavailable);
+        }
+        Vec::new()
     }
 
-    /// Refuses messages, except those that had been stored before their author lost the right to speak.
-    async fn refuse(&mut self, refused: Vec<Entry>) {
-        let reasons = self.link.refusals(&refused.iter().map(|entry| &entry.draft).collect::<Vec<_>>()).await;
-        let repeatable: Vec<Uuid> = refused.iter().filter(|entry| entry.draft.client_msg_id.is_some()).map(|entry| entry.draft.id.0).collect();
+    /// Refuses messages, except those that had been stored before their author lost the right to speak; returns those for which
+    /// there is no reason.
+    async fn refuse(&mut self, left_out: Vec<Entry>) -> Vec<Entry> {
+        let reasons = self.link.refusals(&left_out.iter().map(|entry| &entry.draft).collect::<Vec<_>>()).await;
+        let repeatable: Vec<Uuid> = left_out.iter().filter(|entry| entry.draft.client_msg_id.is_some()).map(|entry| entry.draft.id.0).collect();
         let known = if repeatable.is_empty() { Ok(Vec::new()) } else { self.link.look_up(&repeatable).await };
         let (Ok(mut reasons), Ok(known)) = (reasons, known) else {
-            return refused.into_iter().for_each(|entry| entry.refuse(Error::Unavailable));
+            for entry in left_out {
+                entry.refuse(Error::Unavailable);
+            }
+            return Vec::new();
         };
-        for entry in refused {
+        let mut rest = Vec::new();
+        for entry in left_out {
             if let Some(message) = known.iter().find(|message| message.id == entry.draft.id) {
                 answer_repeat(message, entry);
                 continue;
             }
             let reason = reasons.remove(&entry.draft.id.0).flatten();
-            entry.refuse(match reason.as_deref() {
+            let refusal = match reason.as_deref() {
                 Some("ROOM_NOT_FOUND") => Error::RoomNotFound,
                 Some("ROOM_ARCHIVED") => Error::RoomArchived,
                 Some("FORBIDDEN") => Error::Forbidden("guests only read in this room"),
@@ -227,10 +245,14 @@ impl Writer {
                 Some("BANNED") => Error::Banned,
                 Some("NOT_A_MEMBER") => Error::NotAMember,
                 Some(other) => Error::internal(format!("the journal gave a reason that has no name: {other}")),
-                // The author was let in, or the room opened, between the two statements: another try will do.
-                None => Error::Unavailable,
-            });
+                None => {
+                    rest.push(entry);
+                    continue;
+                }
+            };
+            entry.refuse(refusal);
         }
+        rest
     }
 
     /// Answers the repeats in a batch that collided, and returns the rest of it.
@@ -347,7 +369,7 @@ impl Writer {
             self.realtime.tell_all(*room, messages, &mut outbox);
         }
         for (entry, message) in accepted {
-            entry.due.give(Ok(Stored { message, duplicate: false }), &mut outbox);
+            entry.due.give(Ok(Outcome { message, duplicate: false }), &mut outbox);
         }
         // What the last batch had to say is out before there is more: a slow fan-out slows the journal, and nothing piles up.
         // Where telling is the larger part of the work, what comes meanwhile had better wait and be told in one go.
@@ -365,7 +387,7 @@ impl Entry {
         self.answer(Err(error));
     }
 
-    fn answer(self, outcome: Result<Stored>) {
+    fn answer(self, outcome: Result<Outcome>) {
         let mut outbox = Outbox::default();
         self.due.give(outcome, &mut outbox);
         outbox.flush_now();
@@ -381,7 +403,7 @@ fn answer_repeat(first: &Message, entry: Entry) {
         return entry.refuse(Error::IdempotencyMismatch);
     }
     match to_raw_value(&Message { duplicate: true, ..first.clone() }) {
-        Ok(encoded) => entry.answer(Ok(Stored { message: encoded.into(), duplicate: true })),
+        Ok(encoded) => entry.answer(Ok(Outcome { message: encoded.into(), duplicate: true })),
         Err(error) => entry.refuse(Error::internal(error)),
     }
 }
