@@ -61,8 +61,8 @@ impl Link {
         self.last_commit = self.last_commit.max(newest);
     }
 
-    /// Stores messages: checks each author's place in the room, hands out the rooms' numbers, and inserts, in one
-    /// statement that commits by itself. What is missing in the answer was [refused](Self::refusals). In doubt when it does not
+    /// Stores messages: checks each author's place in the room, hands out the rooms' numbers, inserts, and counts the
+    /// replies at the roots of their threads, in one statement that commits by itself. What is missing in the answer was [refused](Self::refusals). In doubt when it does not
     /// answer in time: [`sqlx::Error::PoolTimedOut`].
     pub async fn store(&mut self, drafts: &[&Draft]) -> Result<Vec<Stored>, sqlx::Error> {
         timeout(self.patience, self.execute(drafts)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
@@ -100,13 +100,39 @@ impl Link {
                    FROM (SELECT room_id, count(*) AS messages FROM allowed GROUP BY room_id) AS c
                    WHERE r.id = c.room_id AND r.deleted_at IS NULL AND r.archived_at IS NULL
                    RETURNING r.id, r.last_seq - c.messages AS before
+               ), stored AS (
+                   INSERT INTO messages (room_id, seq, rev, id, author_id, type, content, client_msg_id, reply_to, thread_root_id, mentions, attachments, metadata)
+                   SELECT a.room_id, n.before + a.nth, n.before + a.nth, a.id, a.author_id, a.type, a.content, a.client_msg_id, a.reply_to, a.thread_root_id,
+                       a.mentions, a.attachments, a.metadata
+                   FROM allowed AS a
+                   JOIN numbered AS n ON n.id = a.room_id
+                   RETURNING id, seq, created_at, author_id, thread_root_id
+               ), thread AS (
+                   SELECT thread_root_id, count(*) AS replies, max(seq) AS last_seq, max(created_at) AS last_at, array_agg(author_id ORDER BY seq) AS authors
+                   FROM stored
+                   WHERE thread_root_id IS NOT NULL
+                   GROUP BY thread_root_id
+               ), answered AS (
+                   UPDATE messages AS root
+                   SET rev = t.last_seq,
+                       reply_count = COALESCE(root.reply_count, 0) + t.replies,
+                       last_reply_at = t.last_at,
+                       last_reply_seq = t.last_seq,
+                       thread_participants = (
+                           SELECT array_agg(one.id ORDER BY one.place)
+                           FROM (
+                               SELECT p.id, min(p.place) AS place
+                               FROM UNNEST(COALESCE(root.thread_participants, '{}') || t.authors) WITH ORDINALITY AS p (id, place)
+                               GROUP BY p.id
+                               ORDER BY min(p.place)
+                               LIMIT 50
+                           ) AS one
+                       )
+                   FROM thread AS t
+                   WHERE root.id = t.thread_root_id
                )
-               INSERT INTO messages (room_id, seq, rev, id, author_id, type, content, client_msg_id, reply_to, thread_root_id, mentions, attachments, metadata)
-               SELECT a.room_id, n.before + a.nth, n.before + a.nth, a.id, a.author_id, a.type, a.content, a.client_msg_id, a.reply_to, a.thread_root_id,
-                   a.mentions, a.attachments, a.metadata
-               FROM allowed AS a
-               JOIN numbered AS n ON n.id = a.room_id
-               RETURNING id, seq, created_at"#,
+               SELECT id AS "id!", seq AS "seq!", created_at AS "created_at!"
+               FROM stored"#,
             &ids,
             &rooms,
             &authors as &[&str],
