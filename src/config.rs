@@ -198,6 +198,9 @@ pub struct ChatSettings {
     /// Most characters of a message
     #[arg(long, env = "CHAT_MAX_CONTENT", default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
     pub max_content: u32,
+    /// How long after it was said a message may be edited; 0: for ever
+    #[arg(long, env = "CHAT_EDIT_WINDOW", default_value = "0s", value_parser = duration)]
+    pub edit_window: Duration,
     /// Most bytes of one event
     #[arg(long, env = "CHAT_MAX_EVENT", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1_024..))]
     pub max_event: u32,

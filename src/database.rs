@@ -202,12 +202,46 @@ pub async fn examine(db: &mut PgConnection) -> Result<Vec<Finding>> {
                min(id::text) FILTER (WHERE last_marker > last_seq) AS marker_example
            FROM truth"#
     )
+    .fetch_one(&mut *db)
+    .await?;
+    let messages = query!(
+        r#"-- Reads everything.
+           WITH replies AS (
+               SELECT thread_root_id, count(*) FILTER (WHERE deleted_at IS NULL) AS living
+               FROM messages
+               WHERE thread_root_id IS NOT NULL
+               GROUP BY thread_root_id
+           ), counts AS (
+               SELECT message_id, jsonb_object_agg(emoji, times) AS reactions
+               FROM (SELECT message_id, emoji, count(*) AS times FROM reactions GROUP BY message_id, emoji) AS each_emoji
+               GROUP BY message_id
+           ), edits AS (
+               SELECT message_id, count(*) AS kept, max(number) AS last FROM message_edits GROUP BY message_id
+           ), truth AS (
+               SELECT m.id,
+                   m.reply_count IS DISTINCT FROM r.living AS replies,
+                   m.reactions IS DISTINCT FROM c.reactions AS reactions,
+                   m.deleted_at IS NULL AND (COALESCE(e.kept, 0) <> m.edit_count OR COALESCE(e.last, 0) <> m.edit_count)
+                       OR m.deleted_at IS NOT NULL AND e.kept > 0 AS edits
+               FROM messages AS m
+               LEFT JOIN replies AS r ON r.thread_root_id = m.id
+               LEFT JOIN counts AS c ON c.message_id = m.id
+               LEFT JOIN edits AS e ON e.message_id = m.id
+           )
+           SELECT count(*) FILTER (WHERE replies) AS "replies!", min(id::text) FILTER (WHERE replies) AS replies_example,
+               count(*) FILTER (WHERE reactions) AS "reactions!", min(id::text) FILTER (WHERE reactions) AS reactions_example,
+               count(*) FILTER (WHERE edits) AS "edits!", min(id::text) FILTER (WHERE edits) AS edits_example
+           FROM truth"#
+    )
     .fetch_one(db)
     .await?;
     Ok(vec![
         Finding { invariant: "every message has its room", broken: row.roomless, example: row.roomless_example },
         Finding { invariant: "every message has its author", broken: row.authorless, example: row.authorless_example },
         Finding { invariant: "no message is ahead of its room's last number", broken: row.ahead, example: row.ahead_example },
+        Finding { invariant: "every root of a thread counts its replies right", broken: messages.replies, example: messages.replies_example },
+        Finding { invariant: "every message counts its reactions right", broken: messages.reactions, example: messages.reactions_example },
+        Finding { invariant: "every earlier text of a message is kept until it is deleted", broken: messages.edits, example: messages.edits_example },
         Finding { invariant: "every room counts its members right", broken: rooms.count, example: rooms.count_example },
         Finding { invariant: "every room knows its last message", broken: rooms.last, example: rooms.last_example },
         Finding { invariant: "no marker is ahead of its room's last number", broken: rooms.marker, example: rooms.marker_example },

@@ -82,6 +82,9 @@ pub enum Error {
     /// No such message, or one in a room that the caller may not see.
     #[error("There is no such message.")]
     MessageNotFound,
+    /// An edit of what was said too long ago.
+    #[error("The time in which this message could be edited is over.")]
+    EditWindowClosed,
     /// The thing exists already, or changed meanwhile.
     #[error("{0}")]
     Conflict(&'static str),
@@ -200,6 +203,7 @@ impl Error {
             Self::RoomArchived => ("ROOM_ARCHIVED", StatusCode::FORBIDDEN),
             Self::UserNotFound(_) => ("USER_NOT_FOUND", StatusCode::NOT_FOUND),
             Self::MessageNotFound => ("MESSAGE_NOT_FOUND", StatusCode::NOT_FOUND),
+            Self::EditWindowClosed => ("EDIT_WINDOW_CLOSED", StatusCode::FORBIDDEN),
             Self::Conflict(_) => ("CONFLICT", StatusCode::CONFLICT),
             Self::IdempotencyMismatch => ("IDEMPOTENCY_MISMATCH", StatusCode::CONFLICT),
             Self::RateLimited { .. } => ("RATE_LIMITED", StatusCode::TOO_MANY_REQUESTS),

@@ -143,6 +143,19 @@ impl Fields {
         id
     }
 
+    /// A UUID that must be there.
+    pub fn required_uuid(&mut self, name: &'static str) -> uuid::Uuid {
+        if !self.has(name) {
+            self.fault(name, "required", "This field is required.");
+        }
+        self.uuid(name).unwrap_or_default()
+    }
+
+    /// Whether a field is there; `null` counts as absent.
+    pub fn has(&self, name: &str) -> bool {
+        self.object.get(name).is_some_and(|value| !value.is_null())
+    }
+
     /// One of some words.
     pub fn word<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Option<T> {
         let text = self.text(name, Length::new(1, 64))?;
@@ -262,7 +275,7 @@ fn holds_nul(value: &Value) -> bool {
 }
 
 /// C0 and C1 controls, and the characters that Unicode's bidirectional algorithm obeys (UAX #9).
-fn deceives(character: char) -> bool {
+pub fn deceives(character: char) -> bool {
     character.is_control() || matches!(character, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

@@ -52,6 +52,12 @@ const ADMISSION: Duration = Duration::from_secs(30);
 /// Every event that clients may emit.
 pub static EVENTS: &[Event] = &[
     Event { name: "chat:message", open: false, overtakes: true, handler: messages::socket::on_message },
+    Event { name: "chat:message:edit", open: false, overtakes: false, handler: messages::changes::socket::on_edit },
+    Event { name: "chat:message:delete", open: false, overtakes: false, handler: messages::changes::socket::on_delete },
+    Event { name: "chat:message:pin", open: false, overtakes: false, handler: messages::pins::socket::on_pin },
+    Event { name: "chat:message:unpin", open: false, overtakes: false, handler: messages::pins::socket::on_unpin },
+    Event { name: "chat:reaction:add", open: false, overtakes: false, handler: messages::reactions::socket::on_add },
+    Event { name: "chat:reaction:remove", open: false, overtakes: false, handler: messages::reactions::socket::on_remove },
     Event { name: "status:typing", open: false, overtakes: true, handler: presence::socket::on_typing },
     Event { name: "status:update", open: false, overtakes: false, handler: presence::socket::on_update },
     Event { name: "chat:room:create", open: false, overtakes: false, handler: lobby::socket::on_create },
@@ -234,6 +240,9 @@ fn ready(app: &App, connection: &Connection, user: &AuthUser, rooms: &[Overview]
             "content": chat.max_content,
             "mentions": messages::MENTIONS,
             "attachments": messages::ATTACHMENTS,
+            "reactions": messages::reactions::REACTIONS,
+            "pins": messages::pins::PINS,
+            "editWindowMs": chat.edit_window.as_millis(),
             "roomName": 100,
             "participants": chat.max_participants,
             "eventBytes": chat.max_event,

@@ -19,15 +19,14 @@ use crate::{
     payload::{Fields, Length},
     rooms::{
         self, Room, RoomId, RoomRef, RoomType, Seat, Slug,
+        changes::Change,
         permissions::Action,
         store::{self as rows, NewRoomRow},
-        turns::Turn,
     },
     users::{self, UserId},
 };
 use chrono::Utc;
 use serde_json::json;
-use sqlx::{Postgres, Transaction};
 use std::{
     collections::HashSet,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -162,36 +161,6 @@ async fn create_on_demand(app: &App, user: &AuthUser, slug: &Slug) -> Result<Sea
     match create(app, user, new).await {
         Ok(_) | Err(Error::Conflict(_)) => rooms::find(app, user.id(), &RoomRef::Slug(slug.clone())).await,
         Err(error) => Err(error),
-    }
-}
-
-/// A change of a room that has begun: the room's turn, its row locked, and the caller's place in the room as it is
-/// under the lock. What was read before it may have changed while waiting; rights are decided by this one.
-struct Change {
-    seat: Seat,
-    tx: Transaction<'static, Postgres>,
-    turn: Turn,
-}
-
-impl Change {
-    async fn begin(app: &App, caller: &UserId, room: RoomId) -> Result<Self> {
-        let turn = app.turns.take(room, app.patience()).await?;
-        let mut tx = app.db.begin().await?;
-        rows::lock(&mut tx, room).await?;
-        let seat = rows::find(&mut *tx, caller, &RoomRef::Id(room)).await?.ok_or(Error::RoomNotFound)?;
-        Ok(Self { seat, tx, turn })
-    }
-
-    /// Changes nothing, and gives the turn.
-    async fn abandon(self) -> Result<Turn> {
-        self.tx.rollback().await?;
-        Ok(self.turn)
-    }
-
-    /// Commits, and gives the turn: to be kept until everybody has been told.
-    async fn commit(self) -> Result<Turn> {
-        self.tx.commit().await?;
-        Ok(self.turn)
     }
 }
 

@@ -1,6 +1,10 @@
 //! Messages over REST: translation only.
 
-use super::{Anchor, Message, NewMessage, Page, first_at, first_unread, get, history, send};
+use super::{
+    Message, NewMessage, changes, first_at, first_unread,
+    history::{Anchor, Page, get, history},
+    pins, reactions, send, threads,
+};
 use crate::{
     app::App,
     error::{Error, Result},
@@ -17,33 +21,62 @@ use axum::{
 use chrono::{DateTime, Utc};
 use serde_json::{Value, value::RawValue};
 use std::sync::Arc;
+use uuid::Uuid;
 
-/// `/rooms/{id}/messages` and `/messages/{id}`.
+/// `/rooms/{id}/messages` and `/messages/{id}`, and what is below them.
 pub fn routes() -> Router<App> {
-    Router::new().route("/rooms/{room}/messages", routing::get(list).post(create)).route("/messages/{id}", routing::get(read))
+    Router::new()
+        .route("/rooms/{room}/messages", routing::get(list).post(create))
+        .route("/messages/{id}", routing::get(read))
+        .merge(changes::http::routes())
+        .merge(reactions::http::routes())
+        .merge(pins::http::routes())
+        .merge(threads::http::routes())
 }
 
-async fn list(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>, query: Query) -> Result<Response> {
-    let room = RoomRef::parse(&room)?;
-    let limit = query.limit(50, 100)?;
+/// A message's id in a path.
+///
+/// # Errors
+/// `MESSAGE_NOT_FOUND` for what cannot be the id of any message.
+pub fn message_id(text: &str) -> Result<Uuid> {
+    text.parse().map_err(|_| Error::MessageNotFound)
+}
+
+/// `before`, `after` or `around`, one of them at most.
+///
+/// # Errors
+/// `VALIDATION_ERROR`.
+pub fn anchor(query: &Query) -> Result<Option<Anchor>> {
     let (before, after, around) = (query.parsed::<i64>("before")?, query.parsed::<i64>("after")?, query.parsed::<i64>("around")?);
-    let at = query.parsed::<DateTime<Utc>>("at")?;
-    let unread = query.text("first_unread").is_some_and(|value| value != "false");
-    let anchors = [before.is_some(), after.is_some(), around.is_some(), at.is_some(), unread];
-    if anchors.iter().filter(|given| **given).count() > 1 {
-        return Err(Error::field("before", "invalid", "Only one of before, after, around, at and first_unread may be given."));
+    let given = [before, after, around].into_iter().flatten().count();
+    if given > 1 {
+        return Err(only_one());
     }
     for (name, value) in [("before", before), ("after", after), ("around", around)] {
         if value.is_some_and(|seq| seq < 0) {
             return Err(Error::field(name, "range", "A message's number is not negative."));
         }
     }
-    let anchor = match (before, after, around) {
-        (Some(seq), ..) => Anchor::Before(seq),
-        (_, Some(seq), _) => Anchor::After(seq),
-        (.., Some(seq)) => Anchor::Around(seq),
-        _ if at.is_none() && !unread => Anchor::Newest,
-        _ => {
+    Ok(before.map(Anchor::Before).or(after.map(Anchor::After)).or(around.map(Anchor::Around)))
+}
+
+fn only_one() -> Error {
+    Error::field("before", "invalid", "Only one of before, after, around, at and first_unread may be given.")
+}
+
+async fn list(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>, query: Query) -> Result<Response> {
+    let room = RoomRef::parse(&room)?;
+    let limit = query.limit(50, 100)?;
+    let numbered = anchor(&query)?;
+    let at = query.parsed::<DateTime<Utc>>("at")?;
+    let unread = query.text("first_unread").is_some_and(|value| value != "false");
+    if [numbered.is_some(), at.is_some(), unread].iter().filter(|given| **given).count() > 1 {
+        return Err(only_one());
+    }
+    let anchor = match numbered {
+        Some(anchor) => anchor,
+        None if at.is_none() && !unread => Anchor::Newest,
+        None => {
             let seat = rooms::find(&app, caller.id(), &room).await?;
             let read_seq = seat.membership()?.read_seq;
             let found = match at {
@@ -85,6 +118,5 @@ async fn create(
 }
 
 async fn read(State(app): State<App>, Caller(caller): Caller, Path(id): Path<String>) -> Result<Json<Message>> {
-    let id = id.parse().map_err(|_| Error::MessageNotFound)?;
-    Ok(Json(get(&app, caller.id(), id).await?))
+    Ok(Json(get(&app, caller.id(), message_id(&id)?).await?))
 }

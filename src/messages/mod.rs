@@ -1,12 +1,20 @@
 //! Messages: what is said in a room, and what was said before.
 //!
 //! A [`draft`] that goes through the [`journal`] is the only way a message comes to be, whichever transport it arrives
-//! on. Its order is a promise: checked, committed, broadcast, acknowledged. Whoever sees an acknowledgement finds the message in [`history`].
+//! on. Its order is a promise: checked, committed, broadcast, acknowledged. Whoever sees an acknowledgement finds the message in [`history`](history::history).
+//!
+//! What may become of a message later is in folders of its own: [`changes`] (edits, deletion), [`reactions`], [`pins`], [`threads`].
+//! A message's row is its final state, and `rev` the room's number of its last change.
 
+pub mod changes;
+pub mod history;
 pub mod http;
 pub mod journal;
+pub mod pins;
+pub mod reactions;
 pub mod socket;
 pub mod store;
+pub mod threads;
 
 use crate::{
     app::App,
@@ -19,13 +27,14 @@ use crate::{
     rooms::{self, RoomId, RoomRef},
     users::{User, UserId, UserType},
 };
+use changes::DeletedBy;
 use chrono::{DateTime, Utc};
 use journal::{Draft, Stored};
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 use sqlx::PgExecutor;
-use std::{collections::VecDeque, fmt, sync::Arc};
-use store::Window;
+use std::{fmt, sync::Arc};
+use threads::Thread;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -86,12 +95,18 @@ pub struct Message {
     pub reply_to: Option<MessageId>,
     /// The first message of its thread.
     pub thread_root_id: Option<MessageId>,
+    /// The thread that it is the root of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thread: Option<Thread>,
     /// The ids of the members that it mentions.
     pub mentions: Value,
     /// As the client described them.
     pub attachments: Value,
     /// Counts by emoji.
     pub reactions: Value,
+    /// The emoji that the asker reacted with, where there is one asker.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub own_reactions: Vec<String>,
     /// The frontend's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Value>,
@@ -104,15 +119,35 @@ pub struct Message {
     /// When it was last edited.
     #[serde(with = "crate::time::option")]
     pub edited_at: Option<DateTime<Utc>>,
+    /// How often it was edited.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub edit_count: i32,
     /// When it was deleted.
     #[serde(with = "crate::time::option")]
     pub deleted_at: Option<DateTime<Utc>>,
+    /// Who deleted it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deleted_by: Option<DeletedBy>,
+    /// Why, in their words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delete_reason: Option<String>,
+    /// Since when it is pinned.
+    #[serde(with = "crate::time::option", skip_serializing_if = "Option::is_none")]
+    pub pinned_at: Option<DateTime<Utc>>,
+    /// Who pinned it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pinned_by: Option<UserId>,
     /// What the sender's client calls it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_msg_id: Option<String>,
     /// Whether this answers a repeat.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &i32) -> bool {
+    *count == 0
 }
 
 /// What a client wants to say, checked for form.
@@ -195,7 +230,7 @@ pub async fn draft(app: &App, author: Arc<AuthUser>, new: NewMessage) -> Result<
         RoomRef::Slug(slug) => app.slugs.id(&app.db, slug.as_str()).await?,
     };
     let mut warnings = new.warnings;
-    let mentions = mentioned_members(app, room, new.mentions, &mut warnings).await?;
+    let mentions = mentioned_members(&app.db, room, new.mentions, &mut warnings).await?;
     let reply_to = match new.reply_to {
         Some(id) => Some(in_same_room(app, room, id).await?.0),
         None => None,
@@ -222,11 +257,12 @@ pub async fn draft(app: &App, author: Arc<AuthUser>, new: NewMessage) -> Result<
     Ok((draft, warnings))
 }
 
-async fn mentioned_members(app: &App, room: RoomId, mentions: Vec<String>, warnings: &mut Vec<String>) -> Result<Option<Value>> {
+/// Those of the users who are members of the room, as they are stored; of the others a warning is given.
+async fn mentioned_members(db: impl PgExecutor<'_>, room: RoomId, mentions: Vec<String>, warnings: &mut Vec<String>) -> Result<Option<Value>> {
     if mentions.is_empty() {
         return Ok(None);
     }
-    let members = rooms::store::members_among(&app.db, room, &mentions).await?;
+    let members = rooms::store::members_among(db, room, &mentions).await?;
     let (known, strangers): (Vec<String>, Vec<String>) = mentions.into_iter().partition(|id| members.iter().any(|member| member.as_str() == id));
     warnings.extend(strangers.iter().map(|id| format!("{id:?} is not a member of the room and was not mentioned.")));
     Ok((!known.is_empty()).then(|| known.into()))
@@ -244,98 +280,6 @@ fn message_id(room: RoomId, author: &UserId, client_msg_id: Option<&str>) -> Mes
         Some(client_msg_id) => derived("message", &[&room.to_string(), author.as_str(), client_msg_id]),
         None => Uuid::now_v7(),
     })
-}
-
-/// Where a page of history begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Anchor {
-    /// The newest messages.
-    Newest,
-    /// Those before a number.
-    Before(i64),
-    /// Those after a number.
-    After(i64),
-    /// Those on both sides of a number, itself included.
-    Around(i64),
-}
-
-/// A page of history, in ascending order.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Page {
-    /// The messages.
-    pub messages: Vec<Message>,
-    /// Where it lies.
-    pub page: PageBounds,
-}
-
-/// The bounds of a page, and whether there is more on either side.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PageBounds {
-    oldest_seq: Option<i64>,
-    newest_seq: Option<i64>,
-    /// Whether there are older messages.
-    pub has_older: bool,
-    /// Whether there are newer messages.
-    pub has_newer: bool,
-}
-
-/// Reads a page of what was said, for a member of the room.
-///
-/// # Errors
-/// `ROOM_NOT_FOUND` or `NOT_A_MEMBER`.
-pub async fn history(app: &App, asker: &UserId, room: &RoomRef, anchor: Anchor, limit: i64) -> Result<Page> {
-    let id = match room {
-        RoomRef::Id(id) => *id,
-        RoomRef::Slug(slug) => app.slugs.id(&app.db, slug.as_str()).await?,
-    };
-    // One more than asked for tells whether there is more.
-    let window = match anchor {
-        Anchor::Newest => Window { before: i64::MAX, older: limit + 1, after: 0, newer: 0 },
-        Anchor::Before(seq) => Window { before: seq, older: limit + 1, after: 0, newer: 0 },
-        Anchor::After(seq) => Window { before: 0, older: 0, after: seq, newer: limit + 1 },
-        Anchor::Around(seq) => Window { before: seq.saturating_add(1), older: limit - limit / 2 + 1, after: seq, newer: limit / 2 + 1 },
-    };
-    let (messages, last) = store::window(&app.db, asker, id, &window).await?;
-    if messages.is_empty() {
-        // Nothing there, or nothing for the asker.
-        let seat = rooms::find(app, asker, room).await?;
-        seat.membership()?;
-        if seat.room.id != id {
-            // Another server gave the slug to another room a moment ago.
-            return Box::pin(history(app, asker, &RoomRef::Id(seat.room.id), anchor, limit)).await;
-        }
-        let any = seat.room.last_message_seq.is_some();
-        let (has_older, has_newer) = (any && matches!(anchor, Anchor::After(_)), any && matches!(anchor, Anchor::Before(_)));
-        return Ok(Page { messages, page: PageBounds { oldest_seq: None, newest_seq: None, has_older, has_newer } });
-    }
-    let more = |count: usize, limit: i64| i64::try_from(count).is_ok_and(|count| limit > 0 && count >= limit);
-    let older = messages.iter().take_while(|message| message.seq < window.before).count();
-    let (mut has_older, mut has_newer) = (more(older, window.older), more(messages.len() - older, window.newer));
-    let mut messages = VecDeque::from(messages);
-    if has_older {
-        messages.pop_front();
-    }
-    if has_newer {
-        messages.pop_back();
-    }
-    let messages = Vec::from(messages);
-    let (oldest_seq, newest_seq) = (messages.first().map(|message| message.seq), messages.last().map(|message| message.seq));
-    match anchor {
-        Anchor::Before(_) => has_newer = newest_seq.is_none_or(|newest| newest < last),
-        Anchor::After(_) => has_older = store::exists_before(&app.db, id, oldest_seq.unwrap_or(i64::MAX)).await?,
-        Anchor::Newest | Anchor::Around(_) => {}
-    }
-    Ok(Page { messages, page: PageBounds { oldest_seq, newest_seq, has_older, has_newer } })
-}
-
-/// Reads one message, for a member of its room.
-///
-/// # Errors
-/// `MESSAGE_NOT_FOUND`, also for messages of rooms that the asker is not in.
-pub async fn get(app: &App, asker: &UserId, id: Uuid) -> Result<Message> {
-    store::find_for(&app.db, asker, MessageId(id)).await?.ok_or(Error::MessageNotFound)
 }
 
 /// The last messages of several rooms, encoded, by room.

@@ -1,6 +1,6 @@
 //! SQL that reads messages. What writes them is in [`journal`](super::journal).
 
-use super::{Message, MessageId, Sender};
+use super::{Message, MessageId, Sender, changes::DeletedBy, threads::Thread};
 use crate::{
     error::Result,
     rooms::RoomId,
@@ -12,29 +12,38 @@ use sqlx::{PgExecutor, query_as, query_scalar};
 use uuid::Uuid;
 
 /// A message's row with its author's profile.
-struct Row {
+pub(super) struct Row {
     /// What else a statement says with every row.
-    aside: Option<i64>,
-    id: MessageId,
-    room_id: RoomId,
-    seq: i64,
-    rev: i64,
-    author_id: UserId,
-    username: Option<String>,
-    name: Option<String>,
-    avatar_url: Option<String>,
-    user_type: Option<UserType>,
-    content: String,
-    kind: String,
-    client_msg_id: Option<String>,
-    reply_to: Option<MessageId>,
-    thread_root_id: Option<MessageId>,
-    mentions: Option<Value>,
-    attachments: Option<Value>,
-    metadata: Option<Value>,
-    created_at: DateTime<Utc>,
-    edited_at: Option<DateTime<Utc>>,
-    deleted_at: Option<DateTime<Utc>>,
+    pub aside: Option<i64>,
+    pub id: MessageId,
+    pub room_id: RoomId,
+    pub seq: i64,
+    pub rev: i64,
+    pub author_id: UserId,
+    pub username: Option<String>,
+    pub name: Option<String>,
+    pub avatar_url: Option<String>,
+    pub user_type: Option<UserType>,
+    pub content: String,
+    pub kind: String,
+    pub client_msg_id: Option<String>,
+    pub reply_to: Option<MessageId>,
+    pub thread_root_id: Option<MessageId>,
+    pub mentions: Option<Value>,
+    pub attachments: Option<Value>,
+    pub metadata: Option<Value>,
+    pub created_at: DateTime<Utc>,
+    pub edited_at: Option<DateTime<Utc>>,
+    pub edit_count: i32,
+    pub deleted_at: Option<DateTime<Utc>>,
+    pub deleted_by: Option<DeletedBy>,
+    pub delete_reason: Option<String>,
+    pub pinned_at: Option<DateTime<Utc>>,
+    pub pinned_by: Option<UserId>,
+    pub reactions: Option<Value>,
+    pub reply_count: Option<i32>,
+    pub last_reply_at: Option<DateTime<Utc>>,
+    pub thread_participants: Option<Vec<String>>,
 }
 
 impl From<Row> for Message {
@@ -46,7 +55,11 @@ impl From<Row> for Message {
             avatar_url: row.avatar_url,
             user_type: row.user_type.unwrap_or(UserType::User),
         };
-        let deleted = row.deleted_at.is_some();
+        let thread = row.reply_count.map(|reply_count| Thread {
+            reply_count,
+            last_reply_at: row.last_reply_at,
+            participants: row.thread_participants.unwrap_or_default(),
+        });
         Self {
             id: row.id,
             room_id: row.room_id,
@@ -54,18 +67,25 @@ impl From<Row> for Message {
             rev: row.rev,
             sender: Sender::from(&author),
             sender_id: row.author_id,
-            content: if deleted { String::new() } else { row.content },
+            content: row.content,
             kind: row.kind,
             reply_to: row.reply_to,
             thread_root_id: row.thread_root_id,
-            mentions: row.mentions.filter(|_| !deleted).unwrap_or_else(|| json!([])),
-            attachments: row.attachments.filter(|_| !deleted).unwrap_or_else(|| json!([])),
-            reactions: json!({}),
-            metadata: row.metadata.filter(|_| !deleted),
+            thread,
+            mentions: row.mentions.unwrap_or_else(|| json!([])),
+            attachments: row.attachments.unwrap_or_else(|| json!([])),
+            reactions: row.reactions.unwrap_or_else(|| json!({})),
+            own_reactions: Vec::new(),
+            metadata: row.metadata,
             created_at: row.created_at,
             timestamp: row.created_at,
             edited_at: row.edited_at,
+            edit_count: row.edit_count,
             deleted_at: row.deleted_at,
+            deleted_by: row.deleted_by,
+            delete_reason: row.delete_reason,
+            pinned_at: row.pinned_at,
+            pinned_by: row.pinned_by,
             client_msg_id: row.client_msg_id,
             duplicate: false,
         }
@@ -75,21 +95,25 @@ impl From<Row> for Message {
 /// Everything that a [`Message`] shows, from wherever the rest of the statement finds `m` and its author `u`.
 macro_rules! select_messages {
     ($from:tt, $($argument:expr),+ $(,)?) => {
-        select_messages!("NULL::bigint" => $from, $($argument),+)
+        $crate::messages::store::select_messages!("NULL::bigint" => $from, $($argument),+)
     };
     ($aside:tt => $from:tt, $($argument:expr),+ $(,)?) => {
-        query_as!(
-            Row,
+        sqlx::query_as!(
+            $crate::messages::store::Row,
             r#"SELECT "# + $aside + r#" AS "aside?", m.id AS "id!: MessageId", m.room_id AS "room_id!: RoomId", m.seq AS "seq!", m.rev AS "rev!", m.author_id AS "author_id!: UserId",
                    u.username AS "username?", u.name AS "name?", u.avatar_url AS "avatar_url?", u.user_type AS "user_type?: UserType",
                    m.content AS "content!", m.type AS "kind!", m.client_msg_id AS "client_msg_id?", m.reply_to AS "reply_to?: MessageId",
                    m.thread_root_id AS "thread_root_id?: MessageId", m.mentions AS "mentions?", m.attachments AS "attachments?",
-                   m.metadata AS "metadata?", m.created_at AS "created_at!", m.edited_at AS "edited_at?", m.deleted_at AS "deleted_at?"
+                   m.metadata AS "metadata?", m.created_at AS "created_at!", m.edited_at AS "edited_at?", m.edit_count AS "edit_count!",
+                   m.deleted_at AS "deleted_at?", m.deleted_by AS "deleted_by?: DeletedBy", m.delete_reason AS "delete_reason?",
+                   m.pinned_at AS "pinned_at?", m.pinned_by AS "pinned_by?: UserId", m.reactions AS "reactions?", m.reply_count AS "reply_count?",
+                   m.last_reply_at AS "last_reply_at?", m.thread_participants AS "thread_participants?"
                "# + $from,
             $($argument),+
         )
     };
 }
+pub(super) use select_messages;
 
 /// Where a message stands.
 pub struct Place {
@@ -254,6 +278,22 @@ pub async fn find_for(db: impl PgExecutor<'_>, asker: &UserId, id: MessageId) ->
     .fetch_optional(db)
     .await?;
     Ok(row.map(Message::from))
+}
+
+/// Whether the asker is a member of a message's room.
+///
+/// # Errors
+/// Those of the database.
+pub async fn is_seen(db: impl PgExecutor<'_>, asker: &UserId, id: MessageId) -> Result<bool> {
+    let found = query_scalar!(
+        r#"SELECT 1 AS "one!"
+           FROM messages AS m
+           JOIN room_members AS member ON member.room_id = m.room_id AND member.user_id = $2 AND member.state = 'joined'
+           WHERE m.id = $1"#,
+        id.0,
+        asker.as_str()
+    );
+    Ok(found.fetch_optional(db).await?.is_some())
 }
 
 /// Whether anything was said before a number. (With EXISTS Postgres may walk through the table instead: it expects to come

@@ -4,6 +4,7 @@
 //! the asker is not in is not found at all. What users do with rooms (make, enter, leave them) is in
 //! [`lobby`](crate::lobby).
 
+pub mod changes;
 pub mod permissions;
 mod slugs;
 pub mod store;

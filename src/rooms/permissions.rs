@@ -7,10 +7,14 @@ use super::{Role, Room, RoomType};
 pub enum Action {
     /// Send messages.
     Send,
+    /// Pin messages, and take pins off.
+    Pin,
     /// Bring others in.
     Invite,
     /// Remove members below oneself.
     Remove,
+    /// Delete what others said.
+    DeleteAny,
     /// Change name and topic, archive.
     Update,
     /// Give roles below one's own.
@@ -20,10 +24,12 @@ pub enum Action {
 }
 
 /// Action, its name for clients, and the lowest role that may.
-const TABLE: [(Action, &str, Role); 6] = [
+const TABLE: [(Action, &str, Role); 8] = [
     (Action::Send, "send", Role::Member),
+    (Action::Pin, "pin", Role::Member),
     (Action::Invite, "invite", Role::Member),
     (Action::Remove, "remove", Role::Moderator),
+    (Action::DeleteAny, "moderate", Role::Moderator),
     (Action::Update, "update", Role::Admin),
     (Action::SetRole, "role", Role::Admin),
     (Action::Delete, "delete", Role::Owner),
@@ -42,7 +48,7 @@ pub fn can(role: Role, room: &Room) -> Vec<&'static str> {
         .iter()
         .filter(|(_, _, least)| role >= *least)
         .filter(|(action, ..)| room.archived_at.is_none() || matches!(action, Action::Update | Action::Delete))
-        .filter(|(action, ..)| room.kind != RoomType::Direct || *action == Action::Send)
+        .filter(|(action, ..)| room.kind != RoomType::Direct || matches!(action, Action::Send | Action::Pin))
         .map(|(_, name, _)| *name)
         .collect()
 }

@@ -3,28 +3,29 @@
 
 use serde_json::{Value, json};
 
+use super::bad_changes::{CHANGES, wrong_changes};
 use crate::support::{TestApp, TestSocket, TestUser, code};
 
 const PAYLOAD: &str = "PAYLOAD_INVALID";
-const VALIDATION: &str = "VALIDATION_ERROR";
+pub const VALIDATION: &str = "VALIDATION_ERROR";
 const NO_ROOM: &str = "ROOM_NOT_FOUND";
-const UNKNOWN_ROOM: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+pub const UNKNOWN_ROOM: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
 /// One wrong payload, as JSON text, and the code that it deserves.
-struct Case {
+pub struct Case {
     event: &'static str,
     payload: String,
     code: &'static str,
 }
 
-fn case(event: &'static str, payload: impl std::fmt::Display, code: &'static str) -> Case {
+pub fn case(event: &'static str, payload: impl std::fmt::Display, code: &'static str) -> Case {
     Case { event, payload: payload.to_string(), code }
 }
 
 /// What is the wrong kind of payload for every event.
 fn wrong_kinds() -> Vec<Case> {
     let mut cases = Vec::new();
-    for event in ["chat:message", "chat:room:create", "status:update", "status:typing", "auth:login"] {
+    for event in ["chat:message", "chat:room:create", "status:update", "status:typing", "auth:login"].into_iter().chain(CHANGES) {
         for payload in ["", "null", "[]", "[{}]", "5", "-1.5e3", "true", r#""text""#, r#""""#] {
             cases.push(case(event, payload, PAYLOAD));
         }
@@ -44,7 +45,7 @@ fn wrong_kinds() -> Vec<Case> {
 fn too_deep() -> Vec<Case> {
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     let mut cases = Vec::new();
-    for event in ["chat:message", "chat:room:create", "chat:room:join", "chat:room:leave", "status:update"] {
+    for event in ["chat:message", "chat:room:create", "chat:room:join", "chat:room:leave", "status:update"].into_iter().chain(CHANGES) {
         cases.push(case(event, &deep, PAYLOAD));
         cases.push(case(event, format!(r#"{{"content":"x","metadata":{deep}}}"#), PAYLOAD));
     }
@@ -141,6 +142,8 @@ fn wrong_fields(room: &str, foreign: &str) -> Vec<Case> {
         cases.push(case("chat:message", json!({ "roomId": room, "content": "x" }), NO_ROOM));
         cases.push(case("status:typing", json!({ "roomId": room, "isTyping": true }), NO_ROOM));
     }
+
+    cases.extend(wrong_changes());
 
     for payload in ["{}", r#"{"isOnline":null}"#, r#"{"isOnline":"true"}"#, r#"{"isOnline":1}"#] {
         cases.push(case("status:update", payload, VALIDATION));

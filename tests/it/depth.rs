@@ -61,7 +61,8 @@ fn arguments(query: &str, parameters: usize, room: &str, seq: i64) -> Vec<Vec<St
         let stretch = |after: &str, until: &str| vec![format!("{}::uuid[]", array(&room)), array(after), array(until), array("51")];
         return vec![stretch("0", &seq), stretch(&seq, "9223372036854775807")];
     }
-    if query.contains("FROM messages") && query.contains("room_id = $1") && !query.starts_with("WITH") {
+    let is_about_history = !["pinned_at IS NOT NULL", "reply_count > 0", "thread_root_id = $3"].iter().any(|other| query.contains(other));
+    if is_about_history && query.contains("FROM messages") && query.contains("room_id = $1") && !query.starts_with("WITH") {
         return vec![list(&[room.as_str(), seq.as_str()][..parameters])];
     }
     Vec::new()
@@ -99,6 +100,45 @@ async fn a_page_reads_a_handful_of_blocks_by_one_index_at_every_depth() {
                     assert!(found > 0, "{context}");
                 }
             }
+        }
+    }
+}
+
+/// What a room has besides its history is read by an index of its own, however long the room is.
+#[tokio::test]
+async fn threads_and_pins_read_a_handful_of_blocks_by_an_index_of_their_own() {
+    let app = TestApp::start().await;
+    let (_, room) = deep_room(&app).await;
+    app.execute(&format!(
+        "INSERT INTO messages (room_id, seq, rev, id, author_id, type, content, thread_root_id)
+             SELECT '{room}', n, n, gen_random_uuid(), 'u1', 'text', 'reply', root.id
+             FROM (SELECT gen_random_uuid() AS id) AS root, generate_series({LENGTH} + 1, {LENGTH} + 50000) AS n;
+         UPDATE messages SET reply_count = 1, last_reply_seq = seq WHERE room_id = '{room}' AND seq % 40 = 0;
+         UPDATE messages SET pinned_at = now() WHERE room_id = '{room}' AND seq % 2000 = 0"
+    ))
+    .await;
+    app.execute("VACUUM ANALYZE messages").await;
+    let id: sqlx::types::Uuid = app.rows("SELECT thread_root_id FROM messages WHERE thread_root_id IS NOT NULL LIMIT 1").await[0].get(0);
+    let (room, id, end) = (format!("'{room}'"), format!("'{id}'"), LENGTH + 25_000);
+    let list = |arguments: &[&str]| arguments.iter().map(|&argument| argument.to_owned()).collect::<Vec<_>>();
+    let mut db = PgConnection::connect(app.database.url()).await.unwrap();
+    db.execute("SET plan_cache_mode = force_generic_plan").await.unwrap();
+
+    for (part, index, arguments) in [
+        ("thread_root_id = $3 AND seq", "messages_thread_idx", list(&[&room, "'alice'", &id, &end.to_string(), "26", &end.to_string(), "26"])),
+        ("m.reply_count > 0", "messages_threads_idx", list(&[&room, &end.to_string(), "50"])),
+        ("(m.pinned_at, m.seq) <", "messages_pins_idx", list(&[&room, "now()", "9223372036854775807", "50"])),
+        ("AND pinned_at IS NOT NULL", "messages_pins_idx", list(&[&room])),
+    ] {
+        let (query, _) = queries().into_iter().find(|(query, _)| query.contains(part)).unwrap_or_else(|| panic!("no query has {part:?}"));
+        let plan = explain(&mut db, &query, &arguments).await;
+        let read: Vec<_> = nodes(&plan).into_iter().filter(|node| node["Relation Name"] == "messages").collect();
+        assert!(!read.is_empty(), "{plan:#}");
+        for node in read {
+            assert_eq!(node["Index Name"], index, "{query}\n{plan:#}");
+            let buffers = int(&node["Shared Hit Blocks"]) + int(&node["Shared Read Blocks"]);
+            // Pins and roots are strewn over the room: a block for each.
+            assert!(buffers <= 120, "{buffers} blocks in {query}\n{plan:#}");
         }
     }
 }

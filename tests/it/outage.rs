@@ -22,6 +22,7 @@ struct Scene {
     socket: TestSocket,
     other: TestSocket,
     room: String,
+    said: Value,
 }
 
 async fn scene() -> Scene {
@@ -30,8 +31,8 @@ async fn scene() -> Scene {
     let (alice, bob) = (app.user("alice").await, app.user("bob").await);
     let room = alice.create_room_with("den", &[&bob]).await;
     let (socket, other) = (alice.connect().await, bob.connect().await);
-    socket.say(&room, "before").await;
-    Scene { postgres, app, alice, socket, other, room }
+    let said = socket.say(&room, "before").await;
+    Scene { postgres, app, alice, socket, other, room, said }
 }
 
 impl Scene {
@@ -214,6 +215,12 @@ async fn p9_every_event_is_answered_while_postgres_is_away() {
         ("chat:room:join", json!("some-room")),
         ("chat:room:leave", json!(scene.room)),
         ("chat:message", json!({ "content": "x" })),
+        ("chat:message:edit", json!({ "messageId": scene.said["id"], "content": "x" })),
+        ("chat:message:delete", json!({ "messageId": scene.said["id"] })),
+        ("chat:message:pin", json!({ "messageId": scene.said["id"] })),
+        ("chat:message:unpin", json!({ "messageId": scene.said["id"] })),
+        ("chat:reaction:add", json!({ "messageId": scene.said["id"], "emoji": "👍" })),
+        ("chat:reaction:remove", json!({ "messageId": scene.said["id"], "emoji": "👍" })),
     ] {
         let ack = scene.socket.emit(event, &payload).await;
         assert_eq!((&ack["error"]["code"], &ack["error"]["retryable"]), (&json!("UNAVAILABLE"), &json!(true)), "{event}");

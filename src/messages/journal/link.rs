@@ -1,6 +1,10 @@
 //! The journal's connection: the one statement that stores messages, and how to find out what became of it.
 
-use super::{super::store, Draft, Message};
+use super::{
+    super::store,
+    Draft, Message,
+    columns::{self, Replies, Speakers},
+};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions, query, query_scalar};
@@ -60,36 +64,24 @@ impl Link {
         self.last_commit = self.last_commit.max(newest);
     }
 
-    /// Stores messages: checks each author's place in the room, hands out the rooms' numbers, and inserts, in one
-    /// statement that commits by itself. A room is written whole or not at all: where any author may not speak, or the room
-    /// is gone, none of its messages is stored, and [`refusals`](Self::refusals) tells why. The answer is in the order of the
-    /// drafts. In doubt when it does not come in time: [`sqlx::Error::PoolTimedOut`].
+    /// Stores messages: checks each author's place in the room, hands out the rooms' numbers, inserts, and counts the replies at
+    /// the roots of their threads, in one statement that commits by itself. A room is written whole or not at all: where any author
+    /// may not speak, or the room is gone, none of its messages is stored, and [`refusals`](Self::refusals) tells why. The answer is
+    /// in the order of the drafts. In doubt when it does not come in time: [`sqlx::Error::PoolTimedOut`].
     pub async fn store(&mut self, drafts: &[&Draft]) -> Result<Vec<Option<Stored>>, sqlx::Error> {
         timeout(self.patience, self.execute(drafts)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
-    /// What the statement costs is what a message costs, so everything that can be counted here is: the place of each message
-    /// among those of its room, and how many each author has. It looks once at each author, updates each room once, and returns
-    /// a row a room.
     async fn execute(&mut self, drafts: &[&Draft]) -> Result<Vec<Option<Stored>>, sqlx::Error> {
-        let mut by_author: HashMap<(Uuid, &str), i64> = HashMap::new();
-        let mut by_room: HashMap<Uuid, i64> = HashMap::new();
-        let mut nths = Vec::with_capacity(drafts.len());
-        for draft in drafts {
-            *by_author.entry((draft.room.0, draft.author.id().as_str())).or_default() += 1;
-            let of_room = by_room.entry(draft.room.0).or_default();
-            *of_room += 1;
-            nths.push(*of_room);
-        }
-        let (speakers, counts): (Vec<(Uuid, &str)>, Vec<i64>) = by_author.into_iter().unzip();
-        let (spoken_in, speakers): (Vec<Uuid>, Vec<&str>) = speakers.into_iter().unzip();
+        let (speakers, places) = (Speakers::of(drafts), columns::places(drafts));
+        let replies = Replies::of(drafts, &places);
         let ids: Vec<Uuid> = drafts.iter().map(|draft| draft.id.0).collect();
         let rooms: Vec<Uuid> = drafts.iter().map(|draft| draft.room.0).collect();
         let authors: Vec<&str> = drafts.iter().map(|draft| draft.author.id().as_str()).collect();
         let kinds: Vec<&str> = drafts.iter().map(|draft| draft.kind.as_str()).collect();
         let contents: Vec<&str> = drafts.iter().map(|draft| draft.content.as_str()).collect();
         let client_msg_ids: Vec<Option<&str>> = drafts.iter().map(|draft| draft.client_msg_id.as_deref()).collect();
-        let replies: Vec<Option<Uuid>> = drafts.iter().map(|draft| draft.reply_to.map(|id| id.0)).collect();
+        let reply_tos: Vec<Option<Uuid>> = drafts.iter().map(|draft| draft.reply_to.map(|id| id.0)).collect();
         let threads: Vec<Option<Uuid>> = drafts.iter().map(|draft| draft.thread_root_id.map(|id| id.0)).collect();
         let mentions: Vec<Option<&Value>> = drafts.iter().map(|draft| draft.mentions.as_ref()).collect();
         let attachments: Vec<Option<&Value>> = drafts.iter().map(|draft| draft.attachments.as_ref()).collect();
@@ -123,33 +115,60 @@ impl Link {
                    FROM UNNEST($4::uuid[], $5::uuid[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::text[], $11::uuid[], $12::uuid[], $13::jsonb[], $14::jsonb[], $15::jsonb[])
                        AS d (id, room_id, nth, author_id, type, content, client_msg_id, reply_to, thread_root_id, mentions, attachments, metadata)
                    JOIN numbered AS n ON n.id = d.room_id
+               ), thread AS (
+                   SELECT t.root_id, count(*) AS replies, max(n.before + t.nth) AS last_seq, array_agg(t.author_id ORDER BY t.nth) AS authors
+                   FROM UNNEST($16::uuid[], $17::uuid[], $18::bigint[], $19::text[]) AS t (root_id, room_id, nth, author_id)
+                   JOIN numbered AS n ON n.id = t.room_id
+                   GROUP BY t.root_id
+               ), answered AS (
+                   UPDATE messages AS root
+                   SET rev = t.last_seq,
+                       reply_count = COALESCE(root.reply_count, 0) + t.replies,
+                       last_reply_at = now(),
+                       last_reply_seq = t.last_seq,
+                       thread_participants = (
+                           SELECT array_agg(one.id ORDER BY one.place)
+                           FROM (
+                               SELECT p.id, min(p.place) AS place
+                               FROM UNNEST(COALESCE(root.thread_participants, '{}') || t.authors) WITH ORDINALITY AS p (id, place)
+                               GROUP BY p.id
+                               ORDER BY min(p.place)
+                               LIMIT 50
+                           ) AS one
+                       )
+                   FROM thread AS t
+                   WHERE root.id = t.root_id
                )
                SELECT id, before AS "before!", now() AS "created_at!" FROM numbered"#,
-            &spoken_in,
-            &speakers as &[&str],
-            &counts,
+            &speakers.rooms,
+            &speakers.authors as &[&str],
+            &speakers.counts,
             &ids,
             &rooms,
-            &nths,
+            &places,
             &authors as &[&str],
             &kinds as &[&str],
             &contents as &[&str],
             &client_msg_ids as &[Option<&str>],
-            &replies as &[Option<Uuid>],
+            &reply_tos as &[Option<Uuid>],
             &threads as &[Option<Uuid>],
             &mentions as &[Option<&Value>],
             &attachments as &[Option<&Value>],
             &metadata as &[Option<&Value>],
+            &replies.roots,
+            &replies.rooms,
+            &replies.places,
+            &replies.authors as &[&str],
         )
         .fetch_all(&mut backend.connection)
         .await?;
         self.settled(numbered.iter().map(|room| room.created_at).max());
         let numbered: HashMap<Uuid, _> = numbered.into_iter().map(|room| (room.id, (room.before, room.created_at))).collect();
-        let place = |(draft, nth): (&&Draft, i64)| {
+        let stored = |(draft, place): (&&Draft, i64)| {
             let (before, created_at) = *numbered.get(&draft.room.0)?;
-            Some(Stored { seq: before + nth, created_at })
+            Some(Stored { seq: before + place, created_at })
         };
-        Ok(drafts.iter().zip(nths).map(place).collect())
+        Ok(drafts.iter().zip(places).map(stored).collect())
     }
 
     /// Why messages are refused, as codes by id; `None` where there is no reason any more.

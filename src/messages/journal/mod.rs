@@ -9,6 +9,7 @@
 //! messages are there, tells those, and tries the others again. Whoever waited too long meanwhile has been told
 //! `UNAVAILABLE`, and may send again under the same `clientMsgId`.
 
+mod columns;
 mod link;
 mod writer;
 

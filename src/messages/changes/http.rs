@@ -1,0 +1,41 @@
+//! Edits and deletion over REST: translation only.
+
+use super::{Deleted, Deletion, Earlier, Edit, Edited, delete, edit, edits};
+use crate::{
+    app::App,
+    error::Result,
+    extract::{Body, Caller, OptionalBody, Page, Path, Query},
+    messages::http::message_id,
+    payload::Fields,
+};
+use axum::{Json, Router, extract::State, routing};
+use serde_json::json;
+
+/// `/messages/{id}` to be changed, and what it said before.
+pub fn routes() -> Router<App> {
+    Router::new().route("/messages/{id}", routing::patch(on_edit).delete(on_delete)).route("/messages/{id}/edits", routing::get(list))
+}
+
+async fn on_edit(State(app): State<App>, Caller(caller): Caller, Path(id): Path<String>, Body(mut fields): Body) -> Result<Json<Edited>> {
+    fields.put("messageId", json!(message_id(&id)?));
+    let (edited, _) = edit(&app, &caller, Edit::read(fields, app.settings.chat.max_content)?).await?;
+    Ok(Json(edited))
+}
+
+async fn on_delete(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Path(id): Path<String>,
+    OptionalBody(fields): OptionalBody,
+) -> Result<Json<Deleted>> {
+    let mut fields = fields.map_or_else(|| Fields::of(json!({})), Ok)?;
+    fields.put("messageId", json!(message_id(&id)?));
+    Ok(Json(delete(&app, &caller, Deletion::read(fields)?).await?))
+}
+
+async fn list(State(app): State<App>, Caller(caller): Caller, Path(id): Path<String>, query: Query) -> Result<Json<Page<Earlier>>> {
+    let limit = query.limit(50, 100)?;
+    let after = query.cursor("edits", |number| number.parse().ok())?.unwrap_or_default();
+    let earlier = edits(&app, caller.id(), message_id(&id)?, after, limit).await?;
+    Ok(Json(Page::new("edits", earlier, limit, |last| last.number.to_string())))
+}

@@ -1,0 +1,34 @@
+//! Reactions over REST: translation only.
+
+use super::{Emoji, Reacted, Reaction, add, list, remove};
+use crate::{
+    app::App,
+    error::Result,
+    extract::{Caller, Page, Path, Query},
+    messages::http::message_id,
+};
+use axum::{Json, Router, extract::State, routing};
+
+/// `/messages/{id}/reactions`.
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/messages/{id}/reactions", routing::get(on_list))
+        .route("/messages/{id}/reactions/{emoji}", routing::put(on_add).delete(on_remove))
+}
+
+async fn on_add(State(app): State<App>, Caller(caller): Caller, Path((id, emoji)): Path<(String, String)>) -> Result<Json<Reacted>> {
+    Ok(Json(add(&app, &caller, message_id(&id)?, &Emoji::check(&emoji)?).await?))
+}
+
+async fn on_remove(State(app): State<App>, Caller(caller): Caller, Path((id, emoji)): Path<(String, String)>) -> Result<Json<Reacted>> {
+    Ok(Json(remove(&app, &caller, message_id(&id)?, &Emoji::check(&emoji)?).await?))
+}
+
+async fn on_list(State(app): State<App>, Caller(caller): Caller, Path(id): Path<String>, query: Query) -> Result<Json<Page<Reaction>>> {
+    let limit = query.limit(50, 100)?;
+    let emoji = query.text("emoji").map(Emoji::check).transpose()?;
+    // No emoji has a space in it.
+    let after = query.cursor("reactions", |text| text.split_once(' ').map(|(emoji, user)| (emoji.to_owned(), user.to_owned())))?.unwrap_or_default();
+    let reactions = list(&app, caller.id(), message_id(&id)?, emoji.as_ref(), (&after.0, &after.1), limit).await?;
+    Ok(Json(Page::new("reactions", reactions, limit, |last| format!("{} {}", last.emoji, last.user.id))))
+}

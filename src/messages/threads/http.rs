@@ -1,0 +1,33 @@
+//! Threads over REST: translation only.
+
+use super::{ThreadPage, of_room, read};
+use crate::{
+    app::App,
+    error::Result,
+    extract::{Caller, Page, Path, Query},
+    messages::{
+        Message,
+        history::Anchor,
+        http::{anchor, message_id},
+    },
+    rooms::RoomRef,
+};
+use axum::{Json, Router, extract::State, routing};
+
+/// `/messages/{id}/thread` and `/rooms/{id}/threads`.
+pub fn routes() -> Router<App> {
+    Router::new().route("/messages/{id}/thread", routing::get(on_read)).route("/rooms/{room}/threads", routing::get(on_list))
+}
+
+async fn on_read(State(app): State<App>, Caller(caller): Caller, Path(id): Path<String>, query: Query) -> Result<Json<ThreadPage>> {
+    let limit = query.limit(50, 100)?;
+    let anchor = anchor(&query)?.unwrap_or(Anchor::Newest);
+    Ok(Json(read(&app, caller.id(), message_id(&id)?, anchor, limit).await?))
+}
+
+async fn on_list(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>, query: Query) -> Result<Json<Page<Message>>> {
+    let limit = query.limit(50, 100)?;
+    let before = query.cursor("threads", |seq| seq.parse().ok())?.unwrap_or(i64::MAX);
+    let (seqs, roots): (Vec<i64>, Vec<Message>) = of_room(&app, caller.id(), &RoomRef::parse(&room)?, before, limit).await?.into_iter().unzip();
+    Ok(Json(Page::new("threads", roots, limit, |_| seqs.last().map(i64::to_string).unwrap_or_default())))
+}
