@@ -204,7 +204,7 @@ pub async fn update(app: &App, caller: &AuthUser, room: &RoomRef, new: RoomChang
     let mut change = Change::begin(app, caller.id(), id).await?;
     change.seat.require(Action::Update)?;
     let count = rows::count(&mut change.tx, id, 1, 0).await?;
-    rows::update(&mut change.tx, id, new.name.as_deref(), new.topic.as_deref(), new.archived).await?;
+    rows::update(&mut change.tx, id, new.name.as_deref(), new.topic.as_deref(), new.archived, count.last_seq).await?;
     let room = rows::find(&mut *change.tx, caller.id(), &RoomRef::Id(id)).await?.ok_or(Error::RoomNotFound)?.room;
     let room = views::with_last_message(&mut *change.tx, room).await?;
     let turn = change.commit().await?;

@@ -457,21 +457,30 @@ pub async fn end_membership(db: &mut PgConnection, room: RoomId, user: &UserId, 
     Ok(())
 }
 
-/// Changes what is `Some`.
+/// Changes what is `Some`, under this number of the room.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn update(db: &mut PgConnection, room: RoomId, name: Option<&str>, topic: Option<&str>, archived: Option<bool>) -> Result<()> {
+pub async fn update(
+    db: &mut PgConnection,
+    room: RoomId,
+    name: Option<&str>,
+    topic: Option<&str>,
+    archived: Option<bool>,
+    changed_seq: i64,
+) -> Result<()> {
     query!(
         "UPDATE rooms
          SET name = COALESCE($2, name),
              topic = COALESCE($3, topic),
-             archived_at = CASE $4::boolean WHEN true THEN COALESCE(archived_at, now()) WHEN false THEN NULL ELSE archived_at END
+             archived_at = CASE $4::boolean WHEN true THEN COALESCE(archived_at, now()) WHEN false THEN NULL ELSE archived_at END,
+             changed_seq = $5
          WHERE id = $1",
         room.0,
         name,
         topic,
-        archived
+        archived,
+        changed_seq
     )
     .execute(db)
     .await?;
