@@ -2,6 +2,7 @@
 //! that nobody asked for are named in a warning. Socket events and REST bodies are read by the same code.
 
 use crate::error::{Error, FieldFault, Result};
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -61,6 +62,11 @@ impl Fields {
     /// Takes a field; `null` counts as absent.
     pub fn take(&mut self, name: &'static str) -> Option<Value> {
         self.object.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// Whether a field was sent, be it as `null`.
+    pub fn has(&self, name: &'static str) -> bool {
+        self.object.contains_key(name)
     }
 
     /// Adds a field that came by another way, a header for instance.
@@ -131,6 +137,16 @@ impl Fields {
             (other, _) => self.wrong_kind(name, "a number", other),
         }
         seq
+    }
+
+    /// A time that may be missing.
+    pub fn time(&mut self, name: &'static str) -> Option<DateTime<Utc>> {
+        let text = self.text(name, Length::new(1, 64))?;
+        let time = DateTime::parse_from_rfc3339(&text).ok();
+        if time.is_none() {
+            self.fault(name, "invalid", "A time as in 2026-01-31T12:00:00.000Z is expected.");
+        }
+        Some(time?.to_utc())
     }
 
     /// A UUID that may be missing.

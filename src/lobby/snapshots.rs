@@ -102,7 +102,7 @@ pub fn snapshots(db: PgPool, patience: Duration) -> Snapshots {
 /// What a member is shown on entering. With `since` it has the messages after that number, if they are few enough.
 ///
 /// # Errors
-/// `ROOM_NOT_FOUND`, `NOT_A_MEMBER`.
+/// `ROOM_NOT_FOUND`, `NOT_A_MEMBER`, `BANNED`.
 pub async fn joined(app: &App, user: &UserId, room: &RoomRef, since: Option<i64>) -> Result<Joined> {
     let asked = Asked { user: user.clone(), room: room.clone(), since };
     let Snapshot { room, membership, members, page } = app.snapshots.ask(asked).await??;
@@ -143,8 +143,8 @@ async fn read(db: PgPool, asked: Vec<Asked>) -> Result<Vec<Result<Snapshot>>> {
     let pages = read_pages(&db, wanted.into_iter().collect()).await?;
     add_last_messages(&db, seats.iter_mut().flatten().map(|seat| &mut seat.room)).await?;
     let snapshot = |(seat, asked): (Option<Seat>, &Asked)| {
-        let Seat { room, membership } = seat.ok_or(Error::RoomNotFound)?;
-        let membership = membership.ok_or(Error::NotAMember)?;
+        let seat = seat.ok_or(Error::RoomNotFound)?;
+        let (membership, room) = (seat.membership()?.clone(), seat.room);
         let both = members.get(&room.id).cloned().zip(pages.get(&(room.id, asked.since)).cloned());
         let (members, page) = both.ok_or_else(|| Error::internal("a room without its snapshot"))?;
         Ok(Snapshot { room, membership, members, page })
