@@ -187,7 +187,7 @@ pub async fn examine(db: &mut PgConnection) -> Result<Vec<Finding>> {
     let rooms = query!(
         r#"-- Reads everything.
            WITH truth AS (
-               SELECT r.id, r.member_count, r.last_seq, r.last_message_seq,
+               SELECT r.id, r.member_count, r.last_seq, r.changed_seq, r.last_message_seq,
                    (SELECT count(*) FROM room_members AS m WHERE m.room_id = r.id AND m.state = 'joined') AS members,
                    (SELECT max(seq) FROM messages AS m WHERE m.room_id = r.id) AS last_message,
                    (SELECT max(GREATEST(m.read_seq, m.changed_seq)) FROM room_members AS m WHERE m.room_id = r.id) AS last_marker
@@ -198,8 +198,8 @@ pub async fn examine(db: &mut PgConnection) -> Result<Vec<Finding>> {
                min(id::text) FILTER (WHERE member_count <> members) AS count_example,
                count(*) FILTER (WHERE last_message_seq IS DISTINCT FROM last_message) AS "last!",
                min(id::text) FILTER (WHERE last_message_seq IS DISTINCT FROM last_message) AS last_example,
-               count(*) FILTER (WHERE last_marker > last_seq) AS "marker!",
-               min(id::text) FILTER (WHERE last_marker > last_seq) AS marker_example
+               count(*) FILTER (WHERE GREATEST(last_marker, changed_seq) > last_seq) AS "marker!",
+               min(id::text) FILTER (WHERE GREATEST(last_marker, changed_seq) > last_seq) AS marker_example
            FROM truth"#
     )
     .fetch_one(&mut *db)

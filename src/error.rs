@@ -67,8 +67,8 @@ pub enum Error {
     /// A room that the caller sees but is not in.
     #[error("You are not a member of this room.")]
     NotAMember,
-    /// A banned user at the door.
-    #[error("You are banned from this room.")]
+    /// A banned user at the door, or somebody who would bring one in.
+    #[error("Who is banned from this room cannot come in.")]
     Banned,
     /// A muted member who speaks.
     #[error("You are muted in this room.")]

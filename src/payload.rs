@@ -2,6 +2,7 @@
 //! that nobody asked for are named in a warning. Socket events and REST bodies are read by the same code.
 
 use crate::error::{Error, FieldFault, Result};
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -61,6 +62,11 @@ impl Fields {
     /// Takes a field; `null` counts as absent.
     pub fn take(&mut self, name: &'static str) -> Option<Value> {
         self.object.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// Whether a field was sent, be it as `null`.
+    pub fn has(&self, name: &'static str) -> bool {
+        self.object.contains_key(name)
     }
 
     /// Adds a field that came by another way, a header for instance.
@@ -133,6 +139,16 @@ impl Fields {
         seq
     }
 
+    /// A time that may be missing.
+    pub fn time(&mut self, name: &'static str) -> Option<DateTime<Utc>> {
+        let text = self.text(name, Length::new(1, 64))?;
+        let time = DateTime::parse_from_rfc3339(&text).ok();
+        if time.is_none() {
+            self.fault(name, "invalid", "A time as in 2026-01-31T12:00:00.000Z is expected.");
+        }
+        Some(time?.to_utc())
+    }
+
     /// A UUID that may be missing.
     pub fn uuid(&mut self, name: &'static str) -> Option<uuid::Uuid> {
         let text = self.text(name, Length::new(1, 64))?;
@@ -145,14 +161,14 @@ impl Fields {
 
     /// A UUID that must be there.
     pub fn required_uuid(&mut self, name: &'static str) -> uuid::Uuid {
-        if !self.has(name) {
+        if !self.is_given(name) {
             self.fault(name, "required", "This field is required.");
         }
         self.uuid(name).unwrap_or_default()
     }
 
-    /// Whether a field is there; `null` counts as absent.
-    pub fn has(&self, name: &str) -> bool {
+    /// Whether a field has a value; `null` counts as absent.
+    pub fn is_given(&self, name: &str) -> bool {
         self.object.get(name).is_some_and(|value| !value.is_null())
     }
 

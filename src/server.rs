@@ -81,6 +81,7 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
     });
     tokio::spawn(presence::tell_edges(app.clone(), edges));
     tokio::spawn(session::watch(app.clone()));
+    tokio::spawn(lobby::roles::watch(app.clone()));
     Ok(app)
 }
 

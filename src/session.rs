@@ -63,6 +63,13 @@ pub static EVENTS: &[Event] = &[
     Event { name: "chat:room:create", open: false, overtakes: false, handler: lobby::socket::on_create },
     Event { name: "chat:room:join", open: false, overtakes: false, handler: lobby::socket::on_join },
     Event { name: "chat:room:leave", open: false, overtakes: false, handler: lobby::socket::on_leave },
+    Event { name: "chat:room:update", open: false, overtakes: false, handler: lobby::socket::on_update },
+    Event { name: "chat:room:invite", open: false, overtakes: false, handler: lobby::socket::on_invite },
+    Event { name: "chat:room:kick", open: false, overtakes: false, handler: lobby::socket::on_kick },
+    Event { name: "chat:room:ban", open: false, overtakes: false, handler: lobby::socket::on_ban },
+    Event { name: "chat:room:unban", open: false, overtakes: false, handler: lobby::socket::on_unban },
+    Event { name: "chat:room:mute", open: false, overtakes: false, handler: lobby::socket::on_mute },
+    Event { name: "chat:room:role", open: false, overtakes: false, handler: lobby::socket::on_role },
     Event { name: "auth:login", open: true, overtakes: false, handler: on_login },
     Event { name: "auth:logout", open: false, overtakes: false, handler: on_logout },
 ];

@@ -2,7 +2,8 @@
 
 use super::{
     NewRoom, RoomChange, create, delete,
-    membership::{join, leave, put_member, remove_member},
+    membership::{join, leave, put_member},
+    moderation::{ban, bans, kick, mute, read_reason, read_until, unban},
     snapshots::Joined,
     update,
     views::{self, Member, Overview},
@@ -11,7 +12,12 @@ use crate::{
     app::App,
     error::{Error, Result},
     extract::{Body, Caller, OptionalBody, Page, Path, Query},
-    rooms::{self, Room, RoomId, RoomRef, store::Position},
+    payload::Fields,
+    rooms::{
+        self, ROLES, Room, RoomId, RoomRef,
+        members::{Ban, Standing},
+        store::Position,
+    },
 };
 use axum::{Json, Router, extract::State, http::StatusCode, routing};
 use chrono::DateTime;
@@ -26,6 +32,9 @@ pub fn routes() -> Router<App> {
         .route("/rooms/{room}/leave", routing::post(on_leave))
         .route("/rooms/{room}/members", routing::get(list_members))
         .route("/rooms/{room}/members/{user}", routing::put(on_put_member).delete(on_remove_member))
+        .route("/rooms/{room}/bans", routing::get(list_bans))
+        .route("/rooms/{room}/bans/{user}", routing::put(on_ban).delete(on_unban))
+        .route("/rooms/{room}/mutes/{user}", routing::put(on_mute).delete(on_unmute))
         .route("/rooms/{room}/presence", routing::get(read_presence))
 }
 
@@ -102,14 +111,71 @@ async fn on_put_member(
     Caller(caller): Caller,
     Path((room, user)): Path<(String, String)>,
     OptionalBody(fields): OptionalBody,
-) -> Result<Json<Value>> {
-    let (user, membership) = put_member(&app, &caller, &RoomRef::parse(&room)?, &user, fields).await?;
-    Ok(Json(json!({ "userId": user, "role": membership.role, "joinedAt": crate::time::format(membership.joined_at) })))
+) -> Result<Json<Standing>> {
+    let role = optional(fields, |fields| fields.word("role", &ROLES))?;
+    Ok(Json(put_member(&app, &caller, &RoomRef::parse(&room)?, &user, role).await?))
 }
 
-async fn on_remove_member(State(app): State<App>, Caller(caller): Caller, Path((room, user)): Path<(String, String)>) -> Result<StatusCode> {
-    remove_member(&app, &caller, &RoomRef::parse(&room)?, &user).await?;
+/// Removing oneself is leaving.
+async fn on_remove_member(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Path((room, user)): Path<(String, String)>,
+    OptionalBody(fields): OptionalBody,
+) -> Result<StatusCode> {
+    let (room, reason) = (RoomRef::parse(&room)?, optional(fields, read_reason)?);
+    if user == caller.id().as_str() {
+        leave(&app, &caller, &room).await?;
+    } else {
+        kick(&app, &caller, &room, &user, reason.as_deref()).await?;
+    }
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn list_bans(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>, query: Query) -> Result<Json<Page<Ban>>> {
+    let limit = query.limit(50, 100)?;
+    let after = query.cursor("bans", |id| Some(id.to_owned()))?;
+    let bans = bans(&app, &caller, &RoomRef::parse(&room)?, after.as_deref().unwrap_or(""), limit).await?;
+    Ok(Json(Page::new("bans", bans, limit, |ban| ban.user.id.as_str().to_owned())))
+}
+
+async fn on_ban(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Path((room, user)): Path<(String, String)>,
+    OptionalBody(fields): OptionalBody,
+) -> Result<Json<Standing>> {
+    let reason = optional(fields, read_reason)?;
+    Ok(Json(ban(&app, &caller, &RoomRef::parse(&room)?, &user, reason.as_deref()).await?))
+}
+
+async fn on_unban(State(app): State<App>, Caller(caller): Caller, Path((room, user)): Path<(String, String)>) -> Result<StatusCode> {
+    unban(&app, &caller, &RoomRef::parse(&room)?, &user).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn on_mute(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Path((room, user)): Path<(String, String)>,
+    Body(mut fields): Body,
+) -> Result<Json<Standing>> {
+    let until = read_until(&mut fields);
+    fields.finish()?;
+    Ok(Json(mute(&app, &caller, &RoomRef::parse(&room)?, &user, until).await?))
+}
+
+async fn on_unmute(State(app): State<App>, Caller(caller): Caller, Path((room, user)): Path<(String, String)>) -> Result<StatusCode> {
+    mute(&app, &caller, &RoomRef::parse(&room)?, &user, None).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Reads one field of a body that may be missing.
+fn optional<T>(fields: Option<Fields>, field: impl FnOnce(&mut Fields) -> Option<T>) -> Result<Option<T>> {
+    let Some(mut fields) = fields else { return Ok(None) };
+    let value = field(&mut fields);
+    fields.finish()?;
+    Ok(value)
 }
 
 async fn read_presence(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>) -> Result<Json<Value>> {

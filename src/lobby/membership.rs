@@ -1,24 +1,27 @@
-//! Who comes into a room, who goes, and with which role.
+//! Who comes into a room, and who goes. What members do with one another there is in [`moderation`](super::moderation).
+//!
+//! A coming or going is one act under one number: a new membership is told as `chat:room:joined`, its end as
+//! `chat:room:left`, each once to everybody in the room and to whom it concerns.
 
-use super::{Change, create_on_demand};
+use super::{Change, create_on_demand, roles};
 use crate::{
     app::App,
     auth::AuthUser,
     error::{Error, Result},
     lobby::snapshots::{self, Joined},
-    payload::Fields,
     presence::typing,
     realtime::{Connection, ConnectionId},
     rooms::{
-        self, Membership, ROLES, Role, Room, RoomId, RoomRef, RoomType, Seat,
+        self, Role, Room, RoomId, RoomRef, RoomType,
+        members::{Standing, store as members},
         permissions::Action,
         store::{self as rows, Count},
+        turns::Turn,
     },
     users::{self, User, UserId},
 };
 use chrono::Utc;
 use serde_json::json;
-use sqlx::PgConnection;
 
 /// Enters a room. Entering again is silent and answers the same snapshot. Over a socket the snapshot is also told to
 /// that connection; a new membership is told to all connections of the user, and to the other members. With `since` the
@@ -51,10 +54,11 @@ pub async fn join(app: &App, user: &AuthUser, room: &RoomRef, from: Option<Conne
         drop(turn);
         return Ok(joined);
     }
-    admit(&mut change, user.id()).await?;
-    let entered = enter(app, &mut change.tx, &change.seat.room, user.id(), Role::Member).await?;
+    let former = members::standing(&mut *change.tx, id, user.id()).await?;
+    let role = role_at_the_door(app, &change.seat.room, former.as_ref())?;
+    let entered = enter(app, &mut change, user.id(), role).await?;
     let turn = change.commit().await?;
-    let joined = welcome(app, id, &user.user, &entered, since).await?;
+    let joined = welcome(app, id, &user.user, &entered, user.id(), since).await?;
     drop(turn);
     Ok(joined)
 }
@@ -73,38 +77,56 @@ async fn join_again(app: &App, user: &AuthUser, room: &RoomRef, connection: &Con
     Ok(told.then_some(joined))
 }
 
-/// Checks that somebody who is not in the room may come in.
-async fn admit(change: &mut Change, user: &UserId) -> Result<()> {
-    if rows::is_banned(&mut change.tx, change.seat.room.id, user).await? {
+/// Which role somebody has who comes into a room, if none is given: a member's. Who was a guest comes back as one, for else
+/// leaving would make a member of a guest; who comes into a room that everybody has left owns it, but for the default room,
+/// which nobody owns by chance.
+///
+/// # Errors
+/// `BANNED`, `ROOM_ARCHIVED`.
+fn role_at_the_door(app: &App, room: &Room, former: Option<&Standing>) -> Result<Role> {
+    if former.is_some_and(Standing::is_banned) {
         return Err(Error::Banned);
     }
-    if change.seat.room.archived_at.is_some() { Err(Error::RoomArchived) } else { Ok(()) }
+    if room.archived_at.is_some() {
+        return Err(Error::RoomArchived);
+    }
+    let was_guest = former.is_some_and(|former| former.role == Role::Guest);
+    let is_deserted = room.member_count == 0 && room.id != app.default_room;
+    Ok(if is_deserted {
+        Role::Owner
+    } else if was_guest {
+        Role::Guest
+    } else {
+        Role::Member
+    })
 }
 
 /// A membership that has just begun.
 struct Entered {
-    membership: Membership,
+    standing: Standing,
     count: Count,
     /// Whether the others are told, and so whether it has a number.
     told: bool,
 }
 
-async fn enter(app: &App, tx: &mut PgConnection, room: &Room, user: &UserId, role: Role) -> Result<Entered> {
+async fn enter(app: &App, change: &mut Change, user: &UserId, role: Role) -> Result<Entered> {
+    let room = &change.seat.room;
     let told = room.member_count < app.settings.chat.quiet_room_size;
-    let count = rows::count(tx, room.id, i64::from(told), 1).await?;
-    let membership = rows::put_member(tx, room.id, user, role, if told { count.last_seq } else { 0 }, count.last_seq).await?;
-    Ok(Entered { membership, count, told })
+    let count = rows::count(&mut change.tx, room.id, i64::from(told), 1).await?;
+    let standing = members::put(&mut change.tx, room.id, user, role, if told { count.last_seq } else { 0 }, count.last_seq).await?;
+    Ok(Entered { standing, count, told })
 }
 
 /// Tells the others first, who then are all but the newcomer, and then the newcomer.
-async fn welcome(app: &App, room: RoomId, user: &User, entered: &Entered, since: Option<i64>) -> Result<Joined> {
+async fn welcome(app: &App, room: RoomId, user: &User, entered: &Entered, by: &UserId, since: Option<i64>) -> Result<Joined> {
     if entered.told {
         let told = json!({
             "roomId": room,
             "seq": entered.count.last_seq,
             "userId": user.id,
             "user": user,
-            "role": entered.membership.role,
+            "role": entered.standing.role,
+            "by": by,
             "memberCount": entered.count.member_count,
             "timestamp": crate::time::format(Utc::now()),
         });
@@ -119,139 +141,144 @@ async fn welcome(app: &App, room: RoomId, user: &User, entered: &Entered, since:
     Ok(joined)
 }
 
-/// Leaves a room: the membership ends.
+/// Leaves a room: the membership ends. What an owner leaves falls to the next in rank.
 ///
 /// # Errors
 /// `ROOM_NOT_FOUND`, `NOT_A_MEMBER`, `FORBIDDEN` for a direct room.
 pub async fn leave(app: &App, user: &AuthUser, room: &RoomRef) -> Result<RoomId> {
     let found = rooms::find(app, user.id(), room).await?;
     let change = Change::begin(app, user.id(), found.room.id).await?;
-    change.seat.membership()?;
+    let role = change.seat.membership()?.role;
     if change.seat.room.kind == RoomType::Direct {
         return Err(Error::Forbidden("a direct room cannot be left"));
     }
-    end_membership(app, change, user.id(), "left").await?;
+    end(app, change, user.id(), role, Ending::Left).await?;
     Ok(found.room.id)
 }
 
-/// Takes somebody out of a room, or oneself.
-///
-/// # Errors
-/// `FORBIDDEN` for members who are not below the caller, `USER_NOT_FOUND` for those who are not in the room.
-pub async fn remove_member(app: &App, caller: &AuthUser, room: &RoomRef, name: &str) -> Result<()> {
-    if name == caller.id().as_str() {
-        leave(app, caller, room).await?;
-        return Ok(());
-    }
-    let found = rooms::find(app, caller.id(), room).await?;
-    let mut change = Change::begin(app, caller.id(), found.room.id).await?;
-    let mine = change.seat.require(Action::Remove)?.role;
-    let unknown = || Error::UserNotFound(vec![name.chars().take(128).collect()]);
-    let user = UserId::parse(name).ok_or_else(unknown)?;
-    let theirs = rows::membership(&mut *change.tx, found.room.id, &user).await?.ok_or_else(unknown)?;
-    if theirs.role >= mine || change.seat.room.kind == RoomType::Direct {
-        return Err(Error::Forbidden("only members below you can be removed"));
-    }
-    end_membership(app, change, &user, "removed").await
+/// How a membership ends.
+#[derive(Clone, Copy)]
+pub(super) enum Ending<'a> {
+    /// By the member.
+    Left,
+    /// By somebody above, for a reason that may be given.
+    Removed { by: &'a UserId, note: Option<&'a str> },
+    /// Likewise, and for good.
+    Banned { by: &'a UserId, note: Option<&'a str> },
 }
 
-async fn end_membership(app: &App, mut change: Change, user: &UserId, reason: &str) -> Result<()> {
+impl Ending<'_> {
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Removed { .. } => "removed",
+            Self::Banned { .. } => "banned",
+        }
+    }
+}
+
+/// Ends the membership of somebody who has this role, and tells everybody who is left, and then the leaver.
+pub(super) async fn end(app: &App, mut change: Change, user: &UserId, role: Role, ending: Ending<'_>) -> Result<Standing> {
     let room = change.seat.room.id;
     let told = change.seat.room.member_count <= app.settings.chat.quiet_room_size;
-    let count = rows::count(&mut change.tx, room, i64::from(told), -1).await?;
-    rows::end_membership(&mut change.tx, room, user, if told { count.last_seq } else { 0 }).await?;
-    // Before the commit: should its answer be lost, nobody who is out may hear on.
-    app.realtime.detach(user, room);
-    let turn = match change.commit().await {
-        Ok(turn) => turn,
-        Err(error) => {
-            match rows::membership(&app.db, room, user).await {
-                Ok(Some(_)) => app.realtime.attach(user, room),
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::warn!(room.id = %room, user.id = %user, %error, "whether a user is still in a room is not known: they hear nothing of it");
-                }
-            }
-            return Err(error);
-        }
+    let heir = if role == Role::Owner { roles::heir(app, &mut change, user, false).await? } else { None };
+    let count = rows::count(&mut change.tx, room, i64::from(told) + i64::from(heir.is_some()), -1).await?;
+    let seq = told.then_some(count.last_seq - i64::from(heir.is_some()));
+    let changed_seq = seq.unwrap_or_default();
+    let ended = match ending {
+        Ending::Left | Ending::Removed { .. } => members::end(&mut change.tx, room, user, changed_seq).await?,
+        Ending::Banned { by, note } => members::ban(&mut change.tx, room, user, by, note, changed_seq).await?,
     };
-
+    let owner = match heir {
+        Some(heir) => Some(members::set_role(&mut change.tx, room, &heir, Role::Owner, count.last_seq).await?),
+        None => None,
+    };
+    let turn = commit_without(app, change, user).await?;
     typing::forget(app, room, user);
-    let seq = told.then_some(count.last_seq);
+    tell_end(app, room, user, seq, count.member_count, ending);
+    if let Some(owner) = owner {
+        roles::tell(app, room, count.last_seq, &owner, "owner", None, None);
+    }
+    drop(turn);
+    tracing::info!(room.id = %room, user.id = %user, reason = ending.reason(), "a user left a room");
+    Ok(ended)
+}
+
+/// Commits a change after which somebody is out. They hear nothing more of the room even before the commit: should its answer
+/// be lost, nobody who is out may hear on.
+async fn commit_without(app: &App, change: Change, user: &UserId) -> Result<Turn> {
+    let room = change.seat.room.id;
+    app.realtime.detach(user, room);
+    let committed = change.commit().await;
+    if committed.is_err() {
+        match members::standing(&app.db, room, user).await {
+            Ok(Some(standing)) if standing.is_joined() => app.realtime.attach(user, room),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(room.id = %room, user.id = %user, %error, "whether a user is still in a room is not known: they hear nothing of it");
+            }
+        }
+    }
+    committed
+}
+
+fn tell_end(app: &App, room: RoomId, user: &UserId, seq: Option<i64>, member_count: i32, ending: Ending<'_>) {
+    let (by, note) = match ending {
+        Ending::Left => (user, None),
+        Ending::Removed { by, note } | Ending::Banned { by, note } => (by, note),
+    };
     let mut left = json!({
         "roomId": room,
         "userId": user,
-        "reason": reason,
+        "reason": ending.reason(),
+        "by": by,
         "seq": seq,
-        "memberCount": count.member_count,
+        "memberCount": member_count,
         "timestamp": crate::time::format(Utc::now()),
     });
-    if told {
+    if let Some(note) = note {
+        left["note"] = note.into();
+    }
+    if seq.is_some() {
         app.realtime.tell_room(room, seq, "chat:room:left", &left);
     } else {
         app.quiet_rooms.note(room);
     }
     left["self"] = true.into();
     app.realtime.tell_user(user, "chat:room:left", &left);
-    drop(turn);
-    tracing::info!(room.id = %room, user.id = %user, reason, "a user left a room");
-    Ok(())
 }
 
-/// Brings somebody in, or gives a member another role.
+/// Brings somebody in, or gives a member another role. Members bring in members; who gives a role must be allowed to, and
+/// stand above it.
 ///
 /// # Errors
 /// `FORBIDDEN` without the right to, `USER_NOT_FOUND`, `BANNED` for a user who is banned.
-pub async fn put_member(app: &App, caller: &AuthUser, room: &RoomRef, name: &str, fields: Option<Fields>) -> Result<(UserId, Membership)> {
-    let role = match fields {
-        Some(mut fields) => {
-            let role = fields.word("role", &ROLES);
-            fields.finish()?;
-            role
-        }
-        None => None,
-    };
+pub async fn put_member(app: &App, caller: &AuthUser, room: &RoomRef, name: &str, role: Option<Role>) -> Result<Standing> {
     let found = rooms::find(app, caller.id(), room).await?;
     found.require(Action::Invite)?;
     let user = users::resolve(app, &[name.to_owned()]).await?.pop().ok_or(Error::NotFound)?;
     let mut change = Change::begin(app, caller.id(), found.room.id).await?;
-    let id = found.room.id;
-    let present = rows::membership(&mut *change.tx, id, &user).await?;
-    check_role(&change.seat, present.as_ref(), role)?;
-    match (present, role) {
-        (Some(present), Some(role)) if role != present.role => {
-            let count = rows::count(&mut change.tx, id, 1, 0).await?;
-            let membership = rows::set_role(&mut change.tx, id, &user, role, count.last_seq).await?;
-            let turn = change.commit().await?;
-            let told = json!({ "roomId": id, "seq": count.last_seq, "userId": user, "membership": membership, "reason": "role", "by": caller.id() });
-            app.realtime.tell_room(id, Some(count.last_seq), "chat:room:member", &told);
-            drop(turn);
-            Ok((user, membership))
-        }
-        (Some(present), _) => Ok((user, present)),
-        (None, role) => {
-            admit(&mut change, &user).await?;
-            let entered = enter(app, &mut change.tx, &change.seat.room, &user, role.unwrap_or(Role::Member)).await?;
-            let profile = users::store::find(&mut *change.tx, &user).await?.ok_or_else(|| Error::UserNotFound(vec![name.to_owned()]))?;
-            let turn = change.commit().await?;
-            welcome(app, id, &profile, &entered, None).await?;
-            drop(turn);
-            Ok((user, entered.membership))
-        }
-    }
-}
-
-/// Who may bring in whom, and give whom which role: members bring in members, and from admins on roles below one's
-/// own are given to members below oneself.
-fn check_role(seat: &Seat, present: Option<&Membership>, role: Option<Role>) -> Result<()> {
-    let mine = seat.require(Action::Invite)?.role;
-    if seat.room.kind == RoomType::Direct {
+    let mine = change.seat.require(Action::Invite)?.role;
+    if change.seat.room.kind == RoomType::Direct {
         return Err(Error::Forbidden("a direct room has two members"));
     }
-    let (before, after) = (present.map_or(Role::Member, |present| present.role), role.unwrap_or(Role::Member));
-    let gives_role = role.is_some() && before != after;
-    if gives_role && (mine < Action::SetRole.least_role() || before >= mine || after >= mine) {
-        return Err(Error::Forbidden("you may only give roles below your own, to members below you"));
+    let id = found.room.id;
+    let standing = members::standing(&mut *change.tx, id, &user).await?;
+    if let Some(present) = standing.as_ref().filter(|standing| standing.is_joined()) {
+        return match role {
+            Some(role) if role != present.role => roles::give(app, caller, change, present, role).await,
+            _ => Ok(present.clone()),
+        };
     }
-    Ok(())
+    let usual = role_at_the_door(app, &change.seat.room, standing.as_ref())?;
+    let role = role.unwrap_or(usual);
+    if role != usual && (mine < Action::SetRole.least_role() || role >= mine) {
+        return Err(Error::Forbidden("you may only give roles below your own"));
+    }
+    let entered = enter(app, &mut change, &user, role).await?;
+    let profile = users::store::find(&mut *change.tx, &user).await?.ok_or_else(|| Error::UserNotFound(vec![name.to_owned()]))?;
+    let turn = change.commit().await?;
+    welcome(app, id, &profile, &entered, caller.id(), None).await?;
+    drop(turn);
+    Ok(entered.standing)
 }

@@ -6,6 +6,8 @@
 
 pub mod http;
 pub mod membership;
+pub mod moderation;
+pub mod roles;
 pub mod snapshots;
 pub mod socket;
 pub mod store;
@@ -75,6 +77,8 @@ pub struct RoomChange {
     name: Option<String>,
     topic: Option<String>,
     archived: Option<bool>,
+    /// What the caller should know though it worked.
+    pub warnings: Vec<String>,
 }
 
 impl RoomChange {
@@ -83,9 +87,13 @@ impl RoomChange {
     /// # Errors
     /// `VALIDATION_ERROR` with every fault.
     pub fn read(mut fields: Fields) -> Result<Self> {
-        let change = Self { name: fields.name("name", ROOM_NAME), topic: fields.name("topic", TOPIC), archived: fields.flag("archived") };
-        fields.finish()?;
-        Ok(change)
+        let (name, topic, archived) = (fields.name("name", ROOM_NAME), fields.name("topic", TOPIC), fields.flag("archived"));
+        Ok(Self { name, topic, archived, warnings: fields.finish()? })
+    }
+
+    fn changes_nothing(&self, room: &Room) -> bool {
+        let same = |new: &Option<String>, old: &Option<String>| new.is_none() || new == old;
+        same(&self.name, &room.name) && same(&self.topic, &room.topic) && self.archived.is_none_or(|archived| archived == room.archived_at.is_some())
     }
 }
 
@@ -164,7 +172,7 @@ async fn create_on_demand(app: &App, user: &AuthUser, slug: &Slug) -> Result<Sea
     }
 }
 
-/// Renames a room, changes what it is about, archives it or opens it again.
+/// Renames a room, changes what it is about, archives it or opens it again. What changes nothing is told to nobody.
 ///
 /// # Errors
 /// `FORBIDDEN` below the role of an admin.
@@ -172,8 +180,11 @@ pub async fn update(app: &App, caller: &AuthUser, room: &RoomRef, new: RoomChang
     let id = rooms::find(app, caller.id(), room).await?.room.id;
     let mut change = Change::begin(app, caller.id(), id).await?;
     change.seat.require(Action::Update)?;
+    if new.changes_nothing(&change.seat.room) {
+        return views::with_last_message(&mut *change.tx, change.seat.room).await;
+    }
     let count = rows::count(&mut change.tx, id, 1, 0).await?;
-    rows::update(&mut change.tx, id, new.name.as_deref(), new.topic.as_deref(), new.archived).await?;
+    rows::update(&mut change.tx, id, new.name.as_deref(), new.topic.as_deref(), new.archived, count.last_seq).await?;
     let room = rows::find(&mut *change.tx, caller.id(), &RoomRef::Id(id)).await?.ok_or(Error::RoomNotFound)?.room;
     let room = views::with_last_message(&mut *change.tx, room).await?;
     let turn = change.commit().await?;

@@ -115,7 +115,7 @@ pub fn snapshots(db: PgPool, patience: Duration) -> Snapshots {
 /// What a member is shown on entering. With `since` it has the messages after that number, if they are few enough.
 ///
 /// # Errors
-/// `ROOM_NOT_FOUND`, `NOT_A_MEMBER`.
+/// `ROOM_NOT_FOUND`, `NOT_A_MEMBER`, `BANNED`.
 pub async fn joined(app: &App, user: &UserId, room: &RoomRef, since: Option<i64>) -> Result<Joined> {
     let asked = Asked { user: user.clone(), room: room.clone(), since };
     let Snapshot { room, membership, members, page } = app.snapshots.ask(asked).await??;
@@ -146,7 +146,7 @@ async fn read(db: PgPool, known: Arc<Known>, asked: Vec<Asked>) -> Result<Vec<Re
     let (mut members, mut pages) = (HashMap::new(), HashMap::new());
     let (mut new_members, mut new_pages) = (HashMap::new(), HashMap::new());
     for (seat, asked) in seats.iter().zip(&asked) {
-        let Some(Seat { room, membership: Some(_) }) = seat else { continue };
+        let Some(Seat { room, membership: Some(_), .. }) = seat else { continue };
         match known.members.get(&(room.id, room.last_seq, room.member_count)) {
             Some(found) => drop(members.insert(room.id, found)),
             None => drop(new_members.insert(room.id, room)),
@@ -167,8 +167,8 @@ async fn read(db: PgPool, known: Arc<Known>, asked: Vec<Asked>) -> Result<Vec<Re
     }
     add_last_messages(&db, seats.iter_mut().flatten().map(|seat| &mut seat.room)).await?;
     let snapshot = |(seat, asked): (Option<Seat>, &Asked)| {
-        let Seat { room, membership } = seat.ok_or(Error::RoomNotFound)?;
-        let membership = membership.ok_or(Error::NotAMember)?;
+        let seat = seat.ok_or(Error::RoomNotFound)?;
+        let (membership, room) = (seat.membership()?.clone(), seat.room);
         let both = members.get(&room.id).cloned().zip(pages.get(&(room.id, asked.since)).cloned());
         let (members, page) = both.ok_or_else(|| Error::internal("a room without its snapshot"))?;
         Ok(Snapshot { room, membership, members, page })

@@ -57,11 +57,14 @@ pub struct Member {
     /// Since when.
     #[serde(with = "crate::time")]
     pub joined_at: DateTime<Utc>,
+    /// Until when this member may not send.
+    #[serde(with = "crate::time::option")]
+    pub muted_until: Option<DateTime<Utc>>,
 }
 
 impl From<MemberRow> for Member {
-    fn from(MemberRow { user, role, joined_at }: MemberRow) -> Self {
-        Self { user, role, joined_at }
+    fn from(MemberRow { user, role, joined_at, muted_until }: MemberRow) -> Self {
+        Self { user, role, joined_at, muted_until }
     }
 }
 
@@ -109,14 +112,18 @@ pub async fn overviews_of_each<'a>(db: &PgPool, mut seats: Vec<(&'a UserId, Seat
     let unread = if markers.is_empty() { Vec::new() } else { store::unread(db, &markers).await? };
     let marked = |unread: store::Unread| Some((*places.get(usize::try_from(unread.place).ok()? - 1)?, (unread.messages, unread.mentions)));
     let mut unread: HashMap<usize, (i64, i64)> = unread.into_iter().filter_map(marked).collect();
-    let overview = |(place, (_, Seat { room, membership })): (usize, (&'a UserId, Seat))| {
+    let overview = |(place, (_, Seat { room, membership, is_banned })): (usize, (&'a UserId, Seat))| {
         let (messages, mentions) = unread.remove(&place).unwrap_or_default();
         Overview {
             read: Read { seq: membership.as_ref().map_or(0, |membership: &Membership| membership.read_seq) },
             unread: messages.min(store::UNREAD_CAP),
             unread_capped: messages > store::UNREAD_CAP,
             mentions,
-            can: membership.as_ref().map_or_else(|| vec!["join"], |membership| permissions::can(membership.role, &room)),
+            can: match &membership {
+                Some(membership) => permissions::can(membership.role, &room),
+                None if is_banned => Vec::new(),
+                None => vec!["join"],
+            },
             room,
             membership,
         }

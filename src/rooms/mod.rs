@@ -5,6 +5,7 @@
 //! [`lobby`](crate::lobby).
 
 pub mod changes;
+pub mod members;
 pub mod permissions;
 mod slugs;
 pub mod store;
@@ -174,21 +175,23 @@ pub struct Seat {
     pub room: Room,
     /// The asker's membership; `None` in a public room that the asker is not in.
     pub membership: Option<Membership>,
+    /// Whether the asker is banned from it: it is public then, or it would not have been found.
+    pub is_banned: bool,
 }
 
 impl Seat {
     /// The membership.
     ///
     /// # Errors
-    /// `NOT_A_MEMBER`.
+    /// `NOT_A_MEMBER`, or `BANNED` for who cannot become one.
     pub fn membership(&self) -> Result<&Membership> {
-        self.membership.as_ref().ok_or(Error::NotAMember)
+        self.membership.as_ref().ok_or(if self.is_banned { Error::Banned } else { Error::NotAMember })
     }
 
     /// Checks that the asker may do something here.
     ///
     /// # Errors
-    /// `NOT_A_MEMBER` or `FORBIDDEN`.
+    /// `NOT_A_MEMBER`, `BANNED` or `FORBIDDEN`.
     pub fn require(&self, action: Action) -> Result<&Membership> {
         let membership = self.membership()?;
         if membership.role >= action.least_role() { Ok(membership) } else { Err(Error::Forbidden("your role in this room does not allow it")) }

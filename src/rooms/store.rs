@@ -1,6 +1,6 @@
 //! SQL of rooms and memberships.
 
-use super::{Membership, Role, Room, RoomId, RoomRef, RoomType, Seat};
+use super::{Membership, Role, Room, RoomId, RoomRef, RoomType, Seat, members::State};
 use crate::{
     error::Result,
     users::{User, UserId, UserType},
@@ -33,6 +33,8 @@ pub struct MemberRow {
     pub role: Role,
     /// Since when.
     pub joined_at: DateTime<Utc>,
+    /// Until when this member may not send.
+    pub muted_until: Option<DateTime<Utc>>,
 }
 
 /// The room's number and size after a change.
@@ -106,6 +108,7 @@ struct SeatRow {
     last_message_seq: Option<i64>,
     last_activity_at: DateTime<Utc>,
     listed_at: DateTime<Utc>,
+    state: Option<State>,
     role: Option<Role>,
     joined_at: Option<DateTime<Utc>>,
     muted_until: Option<DateTime<Utc>>,
@@ -126,8 +129,10 @@ impl SeatRow {
 
 impl From<SeatRow> for Seat {
     fn from(row: SeatRow) -> Self {
+        let membership = row.role.zip(row.joined_at).filter(|_| row.state == Some(State::Joined));
         Self {
-            membership: row.role.zip(row.joined_at).map(|(role, joined_at)| Membership {
+            is_banned: row.state == Some(State::Banned),
+            membership: membership.map(|(role, joined_at)| Membership {
                 role,
                 joined_at,
                 muted_until: row.muted_until,
@@ -166,8 +171,8 @@ macro_rules! select_seats {
             r#"SELECT "# + $place + r#" AS "place!", r.id AS "id!: RoomId", r.slug AS "slug?", r.type AS "kind!: RoomType", r.name AS "name?", r.topic AS "topic?",
                    r.created_by AS "created_by?: UserId", r.created_at AS "created_at!", r.archived_at AS "archived_at?",
                    r.member_count AS "member_count!", r.last_seq AS "last_seq!", r.last_message_seq AS "last_message_seq?",
-                   r.last_activity_at AS "last_activity_at!", r.listed_at AS "listed_at!", m.role AS "role?: Role", m.joined_at AS "joined_at?",
-                   m.muted_until AS "muted_until?", m.pinned AS "pinned?", m.read_seq AS "read_seq?"
+                   r.last_activity_at AS "last_activity_at!", r.listed_at AS "listed_at!", m.state AS "state?: State", m.role AS "role?: Role",
+                   m.joined_at AS "joined_at?", m.muted_until AS "muted_until?", m.pinned AS "pinned?", m.read_seq AS "read_seq?"
                "# + $from,
             $($argument),+
         )
@@ -185,10 +190,10 @@ pub async fn find(db: impl PgExecutor<'_>, asker: &UserId, room: &RoomRef) -> Re
     };
     let row = select_seats!(
         r#"FROM rooms AS r
-           LEFT JOIN room_members AS m ON m.room_id = r.id AND m.user_id = $3 AND m.state = 'joined'
+           LEFT JOIN room_members AS m ON m.room_id = r.id AND m.user_id = $3 AND m.state <> 'left'
            WHERE r.id = COALESCE($1, (SELECT id FROM rooms WHERE slug = $2))
              AND r.deleted_at IS NULL
-             AND (m.user_id IS NOT NULL OR r.type = 'public')"#,
+             AND (m.state = 'joined' OR r.type = 'public')"#,
         id,
         slug,
         asker.as_str()
@@ -213,8 +218,8 @@ pub async fn find_each(db: impl PgExecutor<'_>, asked: &[(&UserId, &RoomRef)]) -
         "a.place" =>
         r#"FROM UNNEST($1::text[], $2::uuid[], $3::text[]) WITH ORDINALITY AS a (user_id, room_id, slug, place)
            JOIN rooms AS r ON r.id = COALESCE(a.room_id, (SELECT id FROM rooms WHERE rooms.slug = a.slug)) AND r.deleted_at IS NULL
-           LEFT JOIN room_members AS m ON m.room_id = r.id AND m.user_id = a.user_id AND m.state = 'joined'
-           WHERE m.user_id IS NOT NULL OR r.type = 'public'"#,
+           LEFT JOIN room_members AS m ON m.room_id = r.id AND m.user_id = a.user_id AND m.state <> 'left'
+           WHERE m.state = 'joined' OR r.type = 'public'"#,
         &users as &[&str],
         &ids as &[Option<Uuid>],
         &slugs as &[Option<&str>]
@@ -267,7 +272,8 @@ pub async fn seats_of(db: impl PgExecutor<'_>, user: &UserId, after: Option<Posi
     Ok(rows.fetch_all(db).await?.into_iter().map(Seat::from).collect())
 }
 
-/// A page of all public rooms, newest activity first, with the asker's memberships.
+/// A page of all public rooms, newest activity first, with the asker's memberships. (The limit of one row lets the page look
+/// each of them up by its key, whatever else Postgres expects.)
 ///
 /// # Errors
 /// Those of the database.
@@ -275,7 +281,7 @@ pub async fn public_seats(db: impl PgExecutor<'_>, asker: &UserId, after: Option
     let (time, id) = after.map_or((DateTime::<Utc>::MAX_UTC, Uuid::max()), |(time, id)| (time, id.0));
     let rows = select_seats!(
         r#"FROM rooms AS r
-           LEFT JOIN room_members AS m ON m.room_id = r.id AND m.user_id = $1 AND m.state = 'joined'
+           LEFT JOIN LATERAL (SELECT * FROM room_members WHERE room_id = r.id AND user_id = $1 AND state <> 'left' LIMIT 1) AS m ON true
            WHERE r.type = 'public' AND r.deleted_at IS NULL AND (r.listed_at, r.id) < ($2, $3)
            ORDER BY r.listed_at DESC, r.id DESC
            LIMIT $4"#,
@@ -377,101 +383,30 @@ pub async fn count(db: &mut PgConnection, room: RoomId, numbers: i64, members: i
     .await?)
 }
 
-/// Whether somebody is banned from a room.
+/// Changes what is `Some`, under this number of the room.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn is_banned(db: &mut PgConnection, room: RoomId, user: &UserId) -> Result<bool> {
-    let state = query_scalar!("SELECT state FROM room_members WHERE room_id = $1 AND user_id = $2", room.0, user.as_str()).fetch_optional(db).await?;
-    Ok(state.as_deref() == Some("banned"))
-}
-
-/// Somebody's membership.
-///
-/// # Errors
-/// Those of the database.
-pub async fn membership(db: impl PgExecutor<'_>, room: RoomId, user: &UserId) -> Result<Option<Membership>> {
-    Ok(query_as!(
-        Membership,
-        r#"SELECT role AS "role: Role", joined_at, muted_until, pinned, read_seq
-           FROM room_members
-           WHERE room_id = $1 AND user_id = $2 AND state = 'joined'"#,
-        room.0,
-        user.as_str()
-    )
-    .fetch_optional(db)
-    .await?)
-}
-
-/// Makes somebody a member. What was said before counts as read.
-///
-/// # Errors
-/// Those of the database.
-pub async fn put_member(db: &mut PgConnection, room: RoomId, user: &UserId, role: Role, changed_seq: i64, read_seq: i64) -> Result<Membership> {
-    Ok(query_as!(
-        Membership,
-        r#"INSERT INTO room_members AS m (room_id, user_id, role, changed_seq, read_seq)
-           VALUES ($1, $2, $3, $4, $5)
-           ON CONFLICT (room_id, user_id) DO UPDATE
-           SET state = 'joined', role = EXCLUDED.role, joined_at = now(), changed_seq = EXCLUDED.changed_seq,
-               read_seq = GREATEST(m.read_seq, EXCLUDED.read_seq)
-           RETURNING role AS "role: Role", joined_at, muted_until, pinned, read_seq"#,
-        room.0,
-        user.as_str(),
-        role as Role,
-        changed_seq,
-        read_seq
-    )
-    .fetch_one(db)
-    .await?)
-}
-
-/// Gives a member another role.
-///
-/// # Errors
-/// Those of the database.
-pub async fn set_role(db: &mut PgConnection, room: RoomId, user: &UserId, role: Role, changed_seq: i64) -> Result<Membership> {
-    Ok(query_as!(
-        Membership,
-        r#"UPDATE room_members
-           SET role = $3, changed_seq = $4
-           WHERE room_id = $1 AND user_id = $2
-           RETURNING role AS "role: Role", joined_at, muted_until, pinned, read_seq"#,
-        room.0,
-        user.as_str(),
-        role as Role,
-        changed_seq
-    )
-    .fetch_one(db)
-    .await?)
-}
-
-/// Ends a membership; the row stays.
-///
-/// # Errors
-/// Those of the database.
-pub async fn end_membership(db: &mut PgConnection, room: RoomId, user: &UserId, changed_seq: i64) -> Result<()> {
-    query!("UPDATE room_members SET state = 'left', changed_seq = $3 WHERE room_id = $1 AND user_id = $2", room.0, user.as_str(), changed_seq)
-        .execute(db)
-        .await?;
-    Ok(())
-}
-
-/// Changes what is `Some`.
-///
-/// # Errors
-/// Those of the database.
-pub async fn update(db: &mut PgConnection, room: RoomId, name: Option<&str>, topic: Option<&str>, archived: Option<bool>) -> Result<()> {
+pub async fn update(
+    db: &mut PgConnection,
+    room: RoomId,
+    name: Option<&str>,
+    topic: Option<&str>,
+    archived: Option<bool>,
+    changed_seq: i64,
+) -> Result<()> {
     query!(
         "UPDATE rooms
          SET name = COALESCE($2, name),
              topic = COALESCE($3, topic),
-             archived_at = CASE $4::boolean WHEN true THEN COALESCE(archived_at, now()) WHEN false THEN NULL ELSE archived_at END
+             archived_at = CASE $4::boolean WHEN true THEN COALESCE(archived_at, now()) WHEN false THEN NULL ELSE archived_at END,
+             changed_seq = $5
          WHERE id = $1",
         room.0,
         name,
         topic,
-        archived
+        archived,
+        changed_seq
     )
     .execute(db)
     .await?;
@@ -497,7 +432,7 @@ pub async fn delete(db: &mut PgConnection, room: RoomId, changed_seq: i64) -> Re
 pub async fn members(db: impl PgExecutor<'_>, rooms: &[Uuid], after: &str, limit: i64) -> Result<Vec<(RoomId, MemberRow)>> {
     let rows = query!(
         r#"SELECT m.room_id AS "room_id!: RoomId", u.id AS "id!: UserId", u.username AS "username?", u.name AS "name?", u.avatar_url AS "avatar_url?",
-               u.user_type AS "user_type!: UserType", m.role AS "role!: Role", m.joined_at AS "joined_at!"
+               u.user_type AS "user_type!: UserType", m.role AS "role!: Role", m.joined_at AS "joined_at!", m.muted_until AS "muted_until?"
            FROM UNNEST($1::uuid[]) AS a (room_id)
            CROSS JOIN LATERAL (
                SELECT *
@@ -518,7 +453,7 @@ pub async fn members(db: impl PgExecutor<'_>, rooms: &[Uuid], after: &str, limit
         .into_iter()
         .map(|row| {
             let user = User { id: row.id, username: row.username, name: row.name, avatar_url: row.avatar_url, user_type: row.user_type };
-            (row.room_id, MemberRow { user, role: row.role, joined_at: row.joined_at })
+            (row.room_id, MemberRow { user, role: row.role, joined_at: row.joined_at, muted_until: row.muted_until })
         })
         .collect())
 }

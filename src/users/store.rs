@@ -4,7 +4,7 @@ use super::{User, UserId, UserType};
 use crate::error::Result;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{PgConnection, PgExecutor, query, query_as};
+use sqlx::{PgConnection, PgExecutor, query, query_as, query_scalar};
 
 /// One user.
 ///
@@ -113,6 +113,15 @@ pub async fn set_active(db: &mut PgConnection, user: &UserId, active: bool) -> R
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Whether a user may come in.
+///
+/// # Errors
+/// Those of the database.
+pub async fn is_active(db: &mut PgConnection, user: &UserId) -> Result<bool> {
+    let active = query_scalar!(r#"SELECT deactivated_at IS NULL AS "active!" FROM users WHERE id = $1"#, user.as_str());
+    Ok(active.fetch_optional(db).await?.unwrap_or_default())
 }
 
 /// A user as an operator sees them.

@@ -11,6 +11,10 @@ pub const VALIDATION: &str = "VALIDATION_ERROR";
 const NO_ROOM: &str = "ROOM_NOT_FOUND";
 pub const UNKNOWN_ROOM: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
+/// Events in which somebody does something to a room or to somebody in it.
+const ACTS: [&str; 7] =
+    ["chat:room:update", "chat:room:invite", "chat:room:kick", "chat:room:ban", "chat:room:unban", "chat:room:mute", "chat:room:role"];
+
 /// One wrong payload, as JSON text, and the code that it deserves.
 pub struct Case {
     event: &'static str,
@@ -25,7 +29,7 @@ pub fn case(event: &'static str, payload: impl std::fmt::Display, code: &'static
 /// What is the wrong kind of payload for every event.
 fn wrong_kinds() -> Vec<Case> {
     let mut cases = Vec::new();
-    for event in ["chat:message", "chat:room:create", "status:update", "status:typing", "auth:login"].into_iter().chain(CHANGES) {
+    for event in ["chat:message", "chat:room:create", "status:update", "status:typing", "auth:login"].into_iter().chain(ACTS).chain(CHANGES) {
         for payload in ["", "null", "[]", "[{}]", "5", "-1.5e3", "true", r#""text""#, r#""""#] {
             cases.push(case(event, payload, PAYLOAD));
         }
@@ -49,7 +53,7 @@ fn too_deep() -> Vec<Case> {
         cases.push(case(event, &deep, PAYLOAD));
         cases.push(case(event, format!(r#"{{"content":"x","metadata":{deep}}}"#), PAYLOAD));
     }
-    for event in ["status:typing", "auth:login", "auth:logout"] {
+    for event in ["status:typing", "auth:login", "auth:logout"].into_iter().chain(ACTS) {
         cases.push(case(event, format!(r#"{{"unknown":{deep}}}"#), PAYLOAD));
     }
     cases
@@ -144,7 +148,7 @@ fn wrong_fields(room: &str, foreign: &str) -> Vec<Case> {
     }
 
     cases.extend(wrong_changes());
-
+    cases.extend(wrong_acts(room, foreign));
     for payload in ["{}", r#"{"isOnline":null}"#, r#"{"isOnline":"true"}"#, r#"{"isOnline":1}"#] {
         cases.push(case("status:update", payload, VALIDATION));
     }
@@ -155,6 +159,58 @@ fn wrong_fields(room: &str, foreign: &str) -> Vec<Case> {
     for payload in [r#"{"allDevices":"yes"}"#, r#"{"allDevices":1}"#] {
         cases.push(case("auth:logout", payload, VALIDATION));
     }
+    cases
+}
+
+/// The same for what is done to a room, and to somebody in it.
+fn wrong_acts(room: &str, foreign: &str) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for event in ACTS {
+        // What each needs besides the room and the user.
+        let rest = match event {
+            "chat:room:mute" => json!({ "userId": "bob", "durationMs": 1000 }),
+            "chat:room:role" => json!({ "userId": "bob", "role": "member" }),
+            "chat:room:update" => json!({ "name": "x" }),
+            _ => json!({ "userId": "bob" }),
+        };
+        let with = |field: &str, value: &str| {
+            let mut fields = rest.clone();
+            fields["roomId"] = json!(room);
+            fields.as_object_mut().unwrap().remove(field);
+            let fields = fields.to_string();
+            format!("{},{field:?}:{value}}}", &fields[..fields.len() - 1])
+        };
+        for value in ["null", "5", "[]", r#""""#, r#""a\u0000b""#, r#""\ud800""#] {
+            cases.push(case(event, with("roomId", value), VALIDATION));
+            if event != "chat:room:update" {
+                cases.push(case(event, with("userId", value), VALIDATION));
+            }
+        }
+        for there in [UNKNOWN_ROOM, foreign, "no-such-slug"] {
+            cases.push(case(event, with("roomId", &format!("{there:?}")), NO_ROOM));
+        }
+        if event != "chat:room:update" {
+            cases.push(case(event, with("userId", &format!("{:?}", "x".repeat(129))), VALIDATION));
+        }
+    }
+    for (event, field, values) in [
+        ("chat:room:update", "name", vec!["5", r#""""#, r#""a\u0000""#, r#""a\u202eb""#]),
+        ("chat:room:update", "topic", vec!["5", r#""a\u0000""#]),
+        ("chat:room:update", "archived", vec!["5", r#""yes""#]),
+        ("chat:room:invite", "role", vec!["5", r#""emperor""#, r#""\u0000""#]),
+        ("chat:room:role", "role", vec!["null", "5", r#""emperor""#, r#""\u0000""#]),
+        ("chat:room:kick", "reason", vec!["5", r#""""#, r#""a\u0000""#, r#""\ud800""#]),
+        ("chat:room:ban", "reason", vec!["5", r#""""#, r#""a\u0000""#, r#""\ud800""#]),
+        ("chat:room:mute", "until", vec!["5", r#""soon""#, r#""2001-01-01T00:00:00Z""#, r#""\u0000""#]),
+        ("chat:room:mute", "durationMs", vec!["-1", "1.5", r#""1""#, "[]", "9223372036854775808", "1e300"]),
+    ] {
+        for value in values {
+            cases.push(case(event, format!(r#"{{"roomId":{room:?},"userId":"bob",{field:?}:{value}}}"#), VALIDATION));
+        }
+    }
+    let both = r#""until":"2100-01-01T00:00:00Z","durationMs":5"#;
+    cases.push(case("chat:room:mute", format!(r#"{{"roomId":{room:?},"userId":"bob",{both}}}"#), VALIDATION));
+    cases.push(case("chat:room:mute", format!(r#"{{"roomId":{room:?},"userId":"bob"}}"#), VALIDATION));
     cases
 }
 

@@ -221,6 +221,13 @@ async fn p9_every_event_is_answered_while_postgres_is_away() {
         ("chat:message:unpin", json!({ "messageId": scene.said["id"] })),
         ("chat:reaction:add", json!({ "messageId": scene.said["id"], "emoji": "👍" })),
         ("chat:reaction:remove", json!({ "messageId": scene.said["id"], "emoji": "👍" })),
+        ("chat:room:update", json!({ "roomId": scene.room, "name": "x" })),
+        ("chat:room:invite", json!({ "roomId": scene.room, "userId": "bob" })),
+        ("chat:room:kick", json!({ "roomId": scene.room, "userId": "bob" })),
+        ("chat:room:ban", json!({ "roomId": scene.room, "userId": "bob" })),
+        ("chat:room:unban", json!({ "roomId": scene.room, "userId": "bob" })),
+        ("chat:room:mute", json!({ "roomId": scene.room, "userId": "bob", "durationMs": 1000 })),
+        ("chat:room:role", json!({ "roomId": scene.room, "userId": "bob", "role": "admin" })),
     ] {
         let ack = scene.socket.emit(event, &payload).await;
         assert_eq!((&ack["error"]["code"], &ack["error"]["retryable"]), (&json!("UNAVAILABLE"), &json!(true)), "{event}");

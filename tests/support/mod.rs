@@ -6,6 +6,7 @@
 mod app;
 pub mod cluster;
 mod database;
+mod den;
 mod dial;
 mod inbox;
 pub mod json;
@@ -23,6 +24,7 @@ pub mod websocket;
 
 pub use app::TestApp;
 pub use database::Database;
+pub use den::{Den, assert_standing};
 pub use dial::{Dial, Refusal};
 pub use json::{code, has_uuid, ids};
 pub use load::Load;

@@ -60,10 +60,7 @@ impl MessageChange {
             error => error,
         })?;
         let message = store::current(&mut *change.tx, id).await?.ok_or(Error::MessageNotFound)?;
-        let Some(membership) = &change.seat.membership else {
-            let banned = rooms::is_banned(&mut change.tx, room, caller.id()).await?;
-            return Err(if banned { Error::Banned } else { Error::NotAMember });
-        };
+        let membership = change.seat.membership()?;
         if change.seat.room.archived_at.is_some() {
             return Err(Error::RoomArchived);
         }
@@ -142,7 +139,7 @@ impl Edit {
         let mut edit = Self {
             id: fields.required_uuid("messageId"),
             content: fields.required_text("content", Length::new(1, most_content as usize)),
-            mentions: fields.has("mentions").then(|| fields.texts("mentions", MENTIONS, Length::new(1, 128))),
+            mentions: fields.is_given("mentions").then(|| fields.texts("mentions", MENTIONS, Length::new(1, 128))),
             expected_rev: fields.seq("expectedRev"),
             warnings: Vec::new(),
         };

@@ -1,0 +1,220 @@
+//! SQL of memberships. Every function that changes one is told the room's number of the change, or 0 for one that is not told.
+
+use super::{Ban, Standing, State};
+use crate::{
+    error::Result,
+    rooms::{Role, RoomId},
+    users::{User, UserId, UserType},
+};
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgExecutor, query, query_as, query_scalar};
+use std::time::Duration;
+
+/// A statement that changes a membership, and what it comes to.
+macro_rules! change_standing {
+    ($statement:tt, $($argument:expr),+ $(,)?) => {
+        query_as!(
+            Standing,
+            $statement + r#"
+            RETURNING user_id AS "user_id: UserId", state AS "state: State", role AS "role: Role",
+                CASE WHEN state = 'joined' THEN joined_at END AS joined_at, muted_until"#,
+            $($argument),+
+        )
+    };
+}
+
+/// Where somebody stands with a room; nothing for who was never there.
+///
+/// # Errors
+/// Those of the database.
+pub async fn standing(db: impl PgExecutor<'_>, room: RoomId, user: &UserId) -> Result<Option<Standing>> {
+    Ok(query_as!(
+        Standing,
+        r#"SELECT user_id AS "user_id: UserId", state AS "state: State", role AS "role: Role",
+               CASE WHEN state = 'joined' THEN joined_at END AS joined_at, muted_until
+           FROM room_members
+           WHERE room_id = $1 AND user_id = $2"#,
+        room.0,
+        user.as_str()
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// Makes somebody a member. What was said before counts as read. Who comes back stays muted, unless as the owner, for whom
+/// nobody could lift it.
+///
+/// # Errors
+/// Those of the database.
+pub async fn put(db: &mut PgConnection, room: RoomId, user: &UserId, role: Role, changed_seq: i64, read_seq: i64) -> Result<Standing> {
+    Ok(change_standing!(
+        r#"INSERT INTO room_members AS m (room_id, user_id, role, changed_seq, read_seq)
+           VALUES ($1, $2, $3, $4, $5)
+           ON CONFLICT (room_id, user_id) DO UPDATE
+           SET state = 'joined', role = EXCLUDED.role, joined_at = now(), changed_seq = EXCLUDED.changed_seq,
+               read_seq = GREATEST(m.read_seq, EXCLUDED.read_seq),
+               muted_until = CASE WHEN EXCLUDED.role = 'owner' THEN NULL ELSE m.muted_until END"#,
+        room.0,
+        user.as_str(),
+        role as Role,
+        changed_seq,
+        read_seq
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// Gives a member another role. An owner is not muted: nobody could lift it.
+///
+/// # Errors
+/// Those of the database; `room_members_owner_key` is violated by a second owner.
+pub async fn set_role(db: &mut PgConnection, room: RoomId, user: &UserId, role: Role, changed_seq: i64) -> Result<Standing> {
+    Ok(change_standing!(
+        r#"UPDATE room_members
+           SET role = $3, changed_seq = $4, muted_until = CASE WHEN $3 = 'owner' THEN NULL ELSE muted_until END
+           WHERE room_id = $1 AND user_id = $2"#,
+        room.0,
+        user.as_str(),
+        role as Role,
+        changed_seq
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// Silences a member until a time, or no longer.
+///
+/// # Errors
+/// Those of the database.
+pub async fn mute(db: &mut PgConnection, room: RoomId, user: &UserId, until: Option<DateTime<Utc>>, changed_seq: i64) -> Result<Standing> {
+    Ok(change_standing!(
+        r#"UPDATE room_members
+           SET muted_until = $3, changed_seq = $4
+           WHERE room_id = $1 AND user_id = $2"#,
+        room.0,
+        user.as_str(),
+        until,
+        changed_seq
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// Ends a membership; the row stays.
+///
+/// # Errors
+/// Those of the database.
+pub async fn end(db: &mut PgConnection, room: RoomId, user: &UserId, changed_seq: i64) -> Result<Standing> {
+    Ok(change_standing!(
+        r#"UPDATE room_members
+           SET state = 'left', changed_seq = $3
+           WHERE room_id = $1 AND user_id = $2"#,
+        room.0,
+        user.as_str(),
+        changed_seq
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// Bans somebody, whether they are a member or were never there.
+///
+/// # Errors
+/// Those of the database.
+pub async fn ban(db: &mut PgConnection, room: RoomId, user: &UserId, by: &UserId, reason: Option<&str>, changed_seq: i64) -> Result<Standing> {
+    Ok(change_standing!(
+        r#"INSERT INTO room_members (room_id, user_id, state, banned_at, banned_by, ban_reason, changed_seq)
+           VALUES ($1, $2, 'banned', now(), $3, $4, $5)
+           ON CONFLICT (room_id, user_id) DO UPDATE
+           SET state = 'banned', banned_at = EXCLUDED.banned_at, banned_by = EXCLUDED.banned_by, ban_reason = EXCLUDED.ban_reason,
+               changed_seq = EXCLUDED.changed_seq"#,
+        room.0,
+        user.as_str(),
+        by.as_str(),
+        reason,
+        changed_seq
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// Lifts a ban: its user may come in again, and is not in.
+///
+/// # Errors
+/// Those of the database.
+pub async fn unban(db: &mut PgConnection, room: RoomId, user: &UserId, changed_seq: i64) -> Result<Standing> {
+    Ok(change_standing!(
+        r#"UPDATE room_members
+           SET state = 'left', banned_at = NULL, banned_by = NULL, ban_reason = NULL, changed_seq = $3
+           WHERE room_id = $1 AND user_id = $2"#,
+        room.0,
+        user.as_str(),
+        changed_seq
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// A page of a room's bans, by user id.
+///
+/// # Errors
+/// Those of the database.
+pub async fn bans(db: impl PgExecutor<'_>, room: RoomId, after: &str, limit: i64) -> Result<Vec<Ban>> {
+    let rows = query!(
+        r#"SELECT u.id AS "id: UserId", u.username, u.name, u.avatar_url, u.user_type AS "user_type: UserType",
+               m.banned_by AS "banned_by: UserId", m.ban_reason, m.banned_at
+           FROM room_members AS m
+           JOIN users AS u ON u.id = m.user_id
+           WHERE m.room_id = $1 AND m.state = 'banned' AND m.user_id > $2
+           ORDER BY m.user_id
+           LIMIT $3"#,
+        room.0,
+        after,
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let user = User { id: row.id, username: row.username, name: row.name, avatar_url: row.avatar_url, user_type: row.user_type };
+            Ban { user, by: row.banned_by, reason: row.ban_reason, banned_at: row.banned_at }
+        })
+        .collect())
+}
+
+/// Who becomes the owner when this one is it no longer: the other member who stands highest and, among equals, has been there
+/// longest. Those who may not come in are the last choice, or none.
+///
+/// # Errors
+/// Those of the database.
+pub async fn heir(db: &mut PgConnection, room: RoomId, owner: &UserId, must_be_active: bool) -> Result<Option<UserId>> {
+    Ok(query_scalar!(
+        r#"SELECT m.user_id AS "user_id: UserId"
+           FROM room_members AS m
+           JOIN users AS u ON u.id = m.user_id
+           WHERE m.room_id = $1 AND m.state = 'joined' AND m.user_id <> $2 AND (u.deactivated_at IS NULL OR NOT $3)
+           ORDER BY u.deactivated_at IS NOT NULL, array_position(ARRAY['admin', 'moderator', 'member', 'guest'], m.role), m.joined_at, m.user_id
+           LIMIT 1"#,
+        room.0,
+        owner.as_str(),
+        must_be_active
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// The rooms whose owners were deactivated within a time, and these owners.
+///
+/// # Errors
+/// Those of the database.
+pub async fn owners_deactivated_within(db: impl PgExecutor<'_>, within: Duration) -> Result<Vec<(RoomId, UserId)>> {
+    let rows = query!(
+        r#"SELECT m.room_id AS "room_id: RoomId", m.user_id AS "user_id: UserId"
+           FROM users AS u
+           JOIN room_members AS m ON m.user_id = u.id AND m.role = 'owner' AND m.state = 'joined'
+           WHERE u.deactivated_at > now() - make_interval(secs => $1)"#,
+        within.as_secs_f64()
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(|row| (row.room_id, row.user_id)).collect())
+}
