@@ -14,7 +14,7 @@
 //!
 //! Features are folders, and have the same four words in each: `mod` has types and rules, `store` has SQL, `http` and
 //! `socket` translate. They use one another in one direction: [`users`] ◄ [`auth`] ◄ [`rooms`] ◄ [`presence`] ◄
-//! [`messages`] ◄ [`lobby`] ◄ [`session`]. Under them lie [`realtime`], [`socket`], [`extract`], [`payload`],
+//! [`messages`] ◄ [`receipts`] ◄ [`lobby`] ◄ [`session`]. Under them lie [`realtime`], [`socket`], [`extract`], [`payload`],
 //! [`gathering`], [`recent`], [`error`] and [`config`]; [`server`] puts everything together. [`mod@bench`] is the load that
 //! all of this is measured with.
 
@@ -33,6 +33,7 @@ pub mod messages;
 pub mod payload;
 pub mod presence;
 pub mod realtime;
+pub mod receipts;
 pub mod recent;
 pub mod rooms;
 pub mod server;

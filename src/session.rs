@@ -14,7 +14,7 @@ use crate::{
     payload::Length,
     presence,
     realtime::{Connection, ConnectionId, Realtime, notification},
-    rooms,
+    receipts, rooms,
     socket::{Answer, Dispatcher, Event, Incoming, Lane, Outcome},
     users::{UserId, UserType},
 };
@@ -54,6 +54,8 @@ pub static EVENTS: &[Event] = &[
     Event { name: "chat:message", open: false, overtakes: true, handler: messages::socket::on_message },
     Event { name: "status:typing", open: false, overtakes: true, handler: presence::socket::on_typing },
     Event { name: "status:update", open: false, overtakes: false, handler: presence::socket::on_update },
+    Event { name: "chat:read", open: false, overtakes: false, handler: receipts::socket::on_read },
+    Event { name: "chat:unread:mark", open: false, overtakes: false, handler: receipts::socket::on_unread },
     Event { name: "chat:room:create", open: false, overtakes: false, handler: lobby::socket::on_create },
     Event { name: "chat:room:join", open: false, overtakes: false, handler: lobby::socket::on_join },
     Event { name: "chat:room:leave", open: false, overtakes: false, handler: lobby::socket::on_leave },

@@ -9,6 +9,7 @@ use crate::{
     payload::Fields,
     presence::typing,
     realtime::{Connection, ConnectionId},
+    receipts,
     rooms::{
         self, Membership, ROLES, Role, Room, RoomId, RoomRef, RoomType, Seat,
         permissions::Action,
@@ -177,6 +178,7 @@ async fn end_membership(app: &App, mut change: Change, user: &UserId, reason: &s
     };
 
     typing::forget(app, room, user);
+    receipts::telling::forget(app, room, user);
     let seq = told.then_some(count.last_seq);
     let mut left = json!({
         "roomId": room,

@@ -8,7 +8,6 @@ pub mod http;
 pub mod membership;
 pub mod snapshots;
 pub mod socket;
-pub mod store;
 pub mod views;
 
 use crate::{

@@ -3,7 +3,7 @@
 //! Clients enter all their rooms anew after every reconnect. So snapshots are read for all who ask at the same time, and
 //! what is the same for all members of a room is read and encoded once.
 
-use super::views::{Member, Read, add_last_messages};
+use super::views::{Member, add_last_messages};
 use crate::{
     app::App,
     error::{Error, Result},
@@ -12,6 +12,7 @@ use crate::{
         self, Message,
         store::{Stretch, exists_before},
     },
+    receipts::Read,
     rooms::{self, Membership, Room, RoomId, RoomRef, Seat},
     users::UserId,
 };
@@ -112,7 +113,7 @@ pub async fn joined(app: &App, user: &UserId, room: &RoomRef, since: Option<i64>
         is_self: true,
         last_seq: room.last_seq,
         room: &room,
-        read: Read { seq: membership.read_seq },
+        read: Read::of(Some(&membership)),
         membership: &membership,
         members: &members.text,
         presence: app.presence.online_among(&members.ids),

@@ -80,11 +80,16 @@ impl Realtime {
 
     /// Tells all connections of a user.
     pub fn tell_user(&self, user: &UserId, event: &'static str, payload: &impl Serialize) {
+        self.tell_other_devices(user, None, event, payload);
+    }
+
+    /// Tells all connections of a user but the one that it comes from.
+    pub fn tell_other_devices(&self, user: &UserId, from: Option<ConnectionId>, event: &'static str, payload: &impl Serialize) {
         let Some(payload) = encoded(payload) else { return };
         let events = [Told { seq: None, event, payload }];
         let mut news = News::new(&events, None, false);
         let mut outbox = Outbox::default();
-        for connection in self.connections_of(user) {
+        for connection in self.connections_of(user).iter().filter(|connection| Some(connection.id) != from) {
             connection.hear(&mut news, &mut outbox);
         }
         outbox.flush_now();

@@ -111,6 +111,7 @@ struct SeatRow {
     muted_until: Option<DateTime<Utc>>,
     pinned: Option<bool>,
     read_seq: Option<i64>,
+    delivered_seq: Option<i64>,
 }
 
 /// A place in a list, from what `WITH ORDINALITY` counts from 1.
@@ -133,6 +134,7 @@ impl From<SeatRow> for Seat {
                 muted_until: row.muted_until,
                 pinned: row.pinned.unwrap_or_default(),
                 read_seq: row.read_seq.unwrap_or_default(),
+                delivered_seq: row.delivered_seq.unwrap_or_default(),
             }),
             room: Room {
                 id: row.id,
@@ -167,7 +169,8 @@ macro_rules! select_seats {
                    r.created_by AS "created_by?: UserId", r.created_at AS "created_at!", r.archived_at AS "archived_at?",
                    r.member_count AS "member_count!", r.last_seq AS "last_seq!", r.last_message_seq AS "last_message_seq?",
                    r.last_activity_at AS "last_activity_at!", r.listed_at AS "listed_at!", m.role AS "role?: Role", m.joined_at AS "joined_at?",
-                   m.muted_until AS "muted_until?", m.pinned AS "pinned?", m.read_seq AS "read_seq?"
+                   m.muted_until AS "muted_until?", m.pinned AS "pinned?", m.read_seq AS "read_seq?",
+                   GREATEST(m.delivered_seq, m.read_seq) AS "delivered_seq?"
                "# + $from,
             $($argument),+
         )
@@ -393,7 +396,7 @@ pub async fn is_banned(db: &mut PgConnection, room: RoomId, user: &UserId) -> Re
 pub async fn membership(db: impl PgExecutor<'_>, room: RoomId, user: &UserId) -> Result<Option<Membership>> {
     Ok(query_as!(
         Membership,
-        r#"SELECT role AS "role: Role", joined_at, muted_until, pinned, read_seq
+        r#"SELECT role AS "role: Role", joined_at, muted_until, pinned, read_seq, GREATEST(delivered_seq, read_seq) AS "delivered_seq!"
            FROM room_members
            WHERE room_id = $1 AND user_id = $2 AND state = 'joined'"#,
         room.0,
@@ -415,7 +418,7 @@ pub async fn put_member(db: &mut PgConnection, room: RoomId, user: &UserId, role
            ON CONFLICT (room_id, user_id) DO UPDATE
            SET state = 'joined', role = EXCLUDED.role, joined_at = now(), changed_seq = EXCLUDED.changed_seq,
                read_seq = GREATEST(m.read_seq, EXCLUDED.read_seq)
-           RETURNING role AS "role: Role", joined_at, muted_until, pinned, read_seq"#,
+           RETURNING role AS "role: Role", joined_at, muted_until, pinned, read_seq, GREATEST(delivered_seq, read_seq) AS "delivered_seq!""#,
         room.0,
         user.as_str(),
         role as Role,
@@ -436,7 +439,7 @@ pub async fn set_role(db: &mut PgConnection, room: RoomId, user: &UserId, role: 
         r#"UPDATE room_members
            SET role = $3, changed_seq = $4
            WHERE room_id = $1 AND user_id = $2
-           RETURNING role AS "role: Role", joined_at, muted_until, pinned, read_seq"#,
+           RETURNING role AS "role: Role", joined_at, muted_until, pinned, read_seq, GREATEST(delivered_seq, read_seq) AS "delivered_seq!""#,
         room.0,
         user.as_str(),
         role as Role,

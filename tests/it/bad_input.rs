@@ -24,7 +24,7 @@ fn case(event: &'static str, payload: impl std::fmt::Display, code: &'static str
 /// What is the wrong kind of payload for every event.
 fn wrong_kinds() -> Vec<Case> {
     let mut cases = Vec::new();
-    for event in ["chat:message", "chat:room:create", "status:update", "status:typing", "auth:login"] {
+    for event in ["chat:message", "chat:read", "chat:unread:mark", "chat:room:create", "status:update", "status:typing", "auth:login"] {
         for payload in ["", "null", "[]", "[{}]", "5", "-1.5e3", "true", r#""text""#, r#""""#] {
             cases.push(case(event, payload, PAYLOAD));
         }
@@ -48,7 +48,7 @@ fn too_deep() -> Vec<Case> {
         cases.push(case(event, &deep, PAYLOAD));
         cases.push(case(event, format!(r#"{{"content":"x","metadata":{deep}}}"#), PAYLOAD));
     }
-    for event in ["status:typing", "auth:login", "auth:logout"] {
+    for event in ["status:typing", "chat:read", "chat:unread:mark", "auth:login", "auth:logout"] {
         cases.push(case(event, format!(r#"{{"unknown":{deep}}}"#), PAYLOAD));
     }
     cases
@@ -140,7 +140,11 @@ fn wrong_fields(room: &str, foreign: &str) -> Vec<Case> {
     for room in [UNKNOWN_ROOM, foreign, "no-such-slug"] {
         cases.push(case("chat:message", json!({ "roomId": room, "content": "x" }), NO_ROOM));
         cases.push(case("status:typing", json!({ "roomId": room, "isTyping": true }), NO_ROOM));
+        cases.push(case("chat:read", json!({ "roomId": room, "seq": 0 }), NO_ROOM));
+        cases.push(case("chat:unread:mark", json!({ "roomId": room, "seq": 1 }), NO_ROOM));
     }
+
+    cases.extend(wrong_marks(room));
 
     for payload in ["{}", r#"{"isOnline":null}"#, r#"{"isOnline":"true"}"#, r#"{"isOnline":1}"#] {
         cases.push(case("status:update", payload, VALIDATION));
@@ -151,6 +155,26 @@ fn wrong_fields(room: &str, foreign: &str) -> Vec<Case> {
     cases.push(case("status:typing", r#"{"roomId":"\u0000","isTyping":true}"#, VALIDATION));
     for payload in [r#"{"allDevices":"yes"}"#, r#"{"allDevices":1}"#] {
         cases.push(case("auth:logout", payload, VALIDATION));
+    }
+    cases
+}
+
+/// Likewise for markers.
+fn wrong_marks(room: &str) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for seq in ["null", r#""1""#, "true", "[]", "{}", "-1", "1.5", "1e3", "9223372036854775808", "1000000"] {
+        for field in ["seq", "deliveredSeq"] {
+            cases.push(case("chat:read", format!(r#"{{"roomId":{room:?},{field:?}:{seq}}}"#), VALIDATION));
+        }
+        cases.push(case("chat:unread:mark", format!(r#"{{"roomId":{room:?},"seq":{seq}}}"#), VALIDATION));
+    }
+    for visibility in ["5", r#""secret""#, r#""\u0000""#, "[]"] {
+        cases.push(case("chat:read", format!(r#"{{"roomId":{room:?},"seq":0,"visibility":{visibility}}}"#), VALIDATION));
+    }
+    for event in ["chat:read", "chat:unread:mark"] {
+        for payload in ["{}", r#"{"seq":1}"#, r#"{"roomId":5,"seq":1}"#, r#"{"roomId":"\u0000","seq":1}"#, r#"{"roomId":"\ud800","seq":1}"#] {
+            cases.push(case(event, payload, VALIDATION));
+        }
     }
     cases
 }

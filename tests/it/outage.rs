@@ -214,6 +214,8 @@ async fn p9_every_event_is_answered_while_postgres_is_away() {
         ("chat:room:join", json!("some-room")),
         ("chat:room:leave", json!(scene.room)),
         ("chat:message", json!({ "content": "x" })),
+        ("chat:read", json!({ "roomId": scene.room, "seq": 1 })),
+        ("chat:unread:mark", json!({ "roomId": scene.room, "seq": 1 })),
     ] {
         let ack = scene.socket.emit(event, &payload).await;
         assert_eq!((&ack["error"]["code"], &ack["error"]["retryable"]), (&json!("UNAVAILABLE"), &json!(true)), "{event}");
