@@ -53,6 +53,7 @@ const ADMISSION: Duration = Duration::from_secs(30);
 pub static EVENTS: &[Event] = &[
     Event { name: "chat:message", open: false, overtakes: true, handler: messages::socket::on_message },
     Event { name: "status:typing", open: false, overtakes: true, handler: presence::socket::on_typing },
+    Event { name: "status:subscribe", open: false, overtakes: false, handler: presence::socket::on_subscribe },
     Event { name: "status:update", open: false, overtakes: false, handler: presence::socket::on_update },
     Event { name: "chat:read", open: false, overtakes: false, handler: receipts::socket::on_read },
     Event { name: "chat:unread:mark", open: false, overtakes: false, handler: receipts::socket::on_unread },
@@ -240,6 +241,7 @@ fn ready(app: &App, connection: &Connection, user: &AuthUser, rooms: &[Overview]
             "participants": chat.max_participants,
             "eventBytes": chat.max_event,
             "quietRoomSize": chat.quiet_room_size,
+            "subscribedUsers": presence::subscriptions::USERS,
             "typingTtlMs": chat.typing_ttl.as_millis(),
         },
         "features": { "registration": !app.accounts_live_elsewhere(), "autoCreateRooms": chat.auto_create_rooms },
@@ -303,6 +305,7 @@ fn on_logout(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
 /// A socket is gone: nothing of it stays.
 fn leave(app: &App, id: ConnectionId, reason: DisconnectReason) {
     let Some(connection) = app.realtime.remove(id) else { return };
+    app.presence.subscriptions.forget(id);
     let seconds = connection.opened.elapsed().as_secs_f64();
     if let Some(user) = connection.known_user() {
         tracing::info!(connection.id = %id, user.id = %user.id(), ?reason, seconds, "a user disconnected");

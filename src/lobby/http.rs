@@ -11,6 +11,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     extract::{Body, Caller, OptionalBody, Page, Path, Query},
+    presence::{self, RoomPresence},
     rooms::{self, Room, RoomId, RoomRef, store::Position},
 };
 use axum::{Json, Router, extract::State, http::StatusCode, routing};
@@ -112,6 +113,6 @@ async fn on_remove_member(State(app): State<App>, Caller(caller): Caller, Path((
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn read_presence(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>) -> Result<Json<Value>> {
-    Ok(Json(views::presence(&app, caller.id(), &RoomRef::parse(&room)?).await?))
+async fn read_presence(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>) -> Result<Json<RoomPresence>> {
+    Ok(Json(presence::of_room(&app, caller.id(), &RoomRef::parse(&room)?).await?))
 }

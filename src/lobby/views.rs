@@ -13,7 +13,6 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::json;
 use sqlx::{PgExecutor, PgPool};
 use std::collections::{HashMap, HashSet};
 
@@ -137,23 +136,4 @@ pub async fn add_last_messages<'a>(db: impl PgExecutor<'_>, rooms: impl Iterator
         room.last_message = found.get(&room.id).cloned();
     }
     Ok(())
-}
-
-/// The presence of a room's members: each of them in a room that is not too large, else only how many.
-///
-/// # Errors
-/// `ROOM_NOT_FOUND`, `NOT_A_MEMBER`.
-pub async fn presence(app: &App, user: &UserId, room: &RoomRef) -> Result<serde_json::Value> {
-    let seat = rooms::find(app, user, room).await?;
-    seat.membership()?;
-    let here: Vec<String> = app.presence.everybody().into_iter().map(|(user, _)| user.as_str().to_owned()).collect();
-    let online = rooms::store::members_among(&app.db, seat.room.id, &here).await?;
-    let items = if seat.room.member_count <= app.settings.chat.quiet_room_size {
-        let members = members(app, seat.room.id, "", i64::from(app.settings.chat.quiet_room_size)).await?;
-        let ids: Vec<String> = members.into_iter().map(|member| member.user.id.as_str().to_owned()).collect();
-        crate::presence::of(app, &ids).await?
-    } else {
-        Vec::new()
-    };
-    Ok(json!({ "items": items, "onlineCount": online.len(), "memberCount": seat.room.member_count }))
 }

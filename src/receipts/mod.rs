@@ -163,23 +163,29 @@ async fn id_of(app: &App, user: &UserId, room: &RoomRef) -> Result<RoomId> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ToldOwn<'a> {
+    room_id: RoomId,
     user_id: &'a UserId,
+    read_seq: i64,
+    delivered_seq: i64,
+    /// Missing when it could not be counted: the marker has moved all the same.
     #[serde(flatten)]
-    marked: &'a Marked,
+    unread: Option<Unread>,
     #[serde(with = "crate::time")]
     at: DateTime<Utc>,
 }
 
 /// Tells the member's other devices at once, and lets the room know.
-async fn told(app: &App, user: &UserId, from: Option<ConnectionId>, room: RoomId, moved: &Moved) -> Result<Marked> {
+async fn told(app: &App, user_id: &UserId, from: Option<ConnectionId>, room_id: RoomId, moved: &Moved) -> Result<Marked> {
     if moved.is_public && moved.member_count <= app.settings.chat.quiet_room_size {
-        telling::note(app, room, user, News { read_seq: moved.public_read_seq, delivered_seq: moved.public_delivered_seq, at: moved.at });
+        telling::note(app, room_id, user_id, News { read_seq: moved.public_read_seq, delivered_seq: moved.public_delivered_seq, at: moved.at });
     }
-    let marked = marked(app, user, room, (moved.read_seq, moved.delivered_seq), moved.last_message_seq).await?;
+    let Moved { read_seq, delivered_seq, at, .. } = *moved;
+    let marked = marked(app, user_id, room_id, (read_seq, delivered_seq), moved.last_message_seq).await;
     if moved.is_own {
-        app.realtime.tell_other_devices(user, from, "chat:read", &ToldOwn { user_id: user, marked: &marked, at: moved.at });
+        let unread = marked.as_ref().ok().map(|marked| marked.unread);
+        app.realtime.tell_other_devices(user_id, from, "chat:read", &ToldOwn { room_id, user_id, read_seq, delivered_seq, unread, at });
     }
-    Ok(marked)
+    marked
 }
 
 /// Says why nothing moved: because the markers are there or further already, or because they may not.

@@ -24,7 +24,9 @@ fn case(event: &'static str, payload: impl std::fmt::Display, code: &'static str
 /// What is the wrong kind of payload for every event.
 fn wrong_kinds() -> Vec<Case> {
     let mut cases = Vec::new();
-    for event in ["chat:message", "chat:read", "chat:unread:mark", "chat:room:create", "status:update", "status:typing", "auth:login"] {
+    for event in
+        ["chat:message", "chat:read", "chat:unread:mark", "chat:room:create", "status:update", "status:subscribe", "status:typing", "auth:login"]
+    {
         for payload in ["", "null", "[]", "[{}]", "5", "-1.5e3", "true", r#""text""#, r#""""#] {
             cases.push(case(event, payload, PAYLOAD));
         }
@@ -44,7 +46,7 @@ fn wrong_kinds() -> Vec<Case> {
 fn too_deep() -> Vec<Case> {
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     let mut cases = Vec::new();
-    for event in ["chat:message", "chat:room:create", "chat:room:join", "chat:room:leave", "status:update"] {
+    for event in ["chat:message", "chat:room:create", "chat:room:join", "chat:room:leave", "status:update", "status:subscribe"] {
         cases.push(case(event, &deep, PAYLOAD));
         cases.push(case(event, format!(r#"{{"content":"x","metadata":{deep}}}"#), PAYLOAD));
     }
@@ -145,6 +147,7 @@ fn wrong_fields(room: &str, foreign: &str) -> Vec<Case> {
     }
 
     cases.extend(wrong_marks(room));
+    cases.extend(wrong_subscriptions());
 
     for payload in ["{}", r#"{"isOnline":null}"#, r#"{"isOnline":"true"}"#, r#"{"isOnline":1}"#] {
         cases.push(case("status:update", payload, VALIDATION));
@@ -176,6 +179,22 @@ fn wrong_marks(room: &str) -> Vec<Case> {
             cases.push(case(event, payload, VALIDATION));
         }
     }
+    cases
+}
+
+/// Likewise for subscriptions.
+fn wrong_subscriptions() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let lists = [r#""bob""#, "5", "{}", "true", "[5]", "[null]", r#"[""]"#, r#"["a\u0000"]"#, r#"["\ud800"]"#];
+    for list in lists {
+        cases.push(case("status:subscribe", format!(r#"{{"userIds":{list}}}"#), VALIDATION));
+        cases.push(case("status:subscribe", format!(r#"{{"roomIds":{list}}}"#), VALIDATION));
+    }
+    cases.push(case("status:subscribe", "{}", VALIDATION));
+    cases.push(case("status:subscribe", r#"{"userIds":null,"roomIds":null}"#, VALIDATION));
+    cases.push(case("status:subscribe", json!({ "roomIds": (0..21).map(|n| format!("r{n}")).collect::<Vec<_>>() }), VALIDATION));
+    cases.push(case("status:subscribe", r#"{"userIds":["nobody"]}"#, "USER_NOT_FOUND"));
+    cases.push(case("status:subscribe", json!({ "roomIds": [UNKNOWN_ROOM] }), NO_ROOM));
     cases
 }
 

@@ -41,6 +41,7 @@ mod rooms;
 mod seed_flow;
 mod sessions;
 mod slow;
+mod subscriptions;
 mod text;
 mod typing;
 mod unread;

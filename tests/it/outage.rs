@@ -215,6 +215,7 @@ async fn p9_every_event_is_answered_while_postgres_is_away() {
         ("chat:room:leave", json!(scene.room)),
         ("chat:message", json!({ "content": "x" })),
         ("chat:read", json!({ "roomId": scene.room, "seq": 1 })),
+        ("status:subscribe", json!({ "userIds": ["alice"] })),
         ("chat:unread:mark", json!({ "roomId": scene.room, "seq": 1 })),
     ] {
         let ack = scene.socket.emit(event, &payload).await;
