@@ -215,6 +215,27 @@ async fn fifty_marks_of_several_devices_at_once_end_at_the_highest() {
     assert!(heard.is_sorted_by(|a, b| a < b) && heard.last() == Some(&50), "{heard:?}");
 }
 
+/// Two servers know nothing of each other's turns: here it is the statement alone that keeps the marker from going back.
+#[tokio::test]
+async fn marks_over_two_servers_at_once_end_at_the_highest() {
+    let app = TestApp::start().await;
+    let (_, bob, room) = den(&app, 50).await;
+    let (_second, base) = app.second_server();
+    let (elsewhere, path) = (bob.at(&base), format!("/rooms/{room}/read"));
+
+    let mark = async |seq: i64| {
+        let user = if seq % 2 == 0 { &bob } else { &elsewhere };
+        (seq, user.put(&path, &json!({ "seq": seq, "deliveredSeq": 51 - seq })).await.expect(200))
+    };
+    let answers = join_all((1..=50).map(|n| mark(n * 7 % 51))).await;
+
+    for (seq, answer) in answers {
+        assert!(int(&answer["readSeq"]) >= seq && int(&answer["deliveredSeq"]) >= 51 - seq, "{seq} was answered {answer}");
+    }
+    assert_eq!(bob.room(&room).await["read"], json!({ "seq": 50, "deliveredSeq": 50 }));
+    assert_eq!(int(&receipts(&bob, &room, 50).await["readCount"]), 1);
+}
+
 /// The contract's "at most 1/s per user and room".
 #[tokio::test]
 async fn a_burst_of_reads_reaches_others_as_a_few_of_which_the_last_is_the_truth() {
