@@ -7,6 +7,7 @@ use crate::{
     messages::journal::Journal,
     presence::{Presence, typing::Typing},
     realtime::Realtime,
+    receipts::Receipts,
     rooms::{RoomId, Slugs, turns::Turns},
     session::Arrivals,
 };
@@ -48,6 +49,8 @@ pub struct Parts {
     pub presence: Presence,
     /// Who is typing.
     pub typing: Typing,
+    /// Whose markers moved.
+    pub receipts: Receipts,
     /// Which large rooms changed their size.
     pub quiet_rooms: QuietRooms,
     /// The room that everybody is in.

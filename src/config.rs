@@ -207,7 +207,7 @@ pub struct ChatSettings {
     /// Most participants named when a room is made
     #[arg(long, env = "CHAT_MAX_PARTICIPANTS", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub max_participants: u32,
-    /// Members above which joins, leaves and presence are counted instead of told
+    /// Members above which joins, leaves and presence are counted instead of told, and markers are not told
     #[arg(long, env = "CHAT_QUIET_ROOM_SIZE", default_value_t = 200, value_parser = clap::value_parser!(i32).range(1..))]
     pub quiet_room_size: i32,
     /// How long after their last connection users stay online

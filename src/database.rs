@@ -190,7 +190,7 @@ pub async fn examine(db: &mut PgConnection) -> Result<Vec<Finding>> {
                SELECT r.id, r.member_count, r.last_seq, r.changed_seq, r.last_message_seq,
                    (SELECT count(*) FROM room_members AS m WHERE m.room_id = r.id AND m.state = 'joined') AS members,
                    (SELECT max(seq) FROM messages AS m WHERE m.room_id = r.id) AS last_message,
-                   (SELECT max(GREATEST(m.read_seq, m.changed_seq)) FROM room_members AS m WHERE m.room_id = r.id) AS last_marker
+                   (SELECT max(GREATEST(m.read_seq, m.changed_seq, m.delivered_seq, m.public_delivered_seq)) FROM room_members AS m WHERE m.room_id = r.id) AS last_marker
                FROM rooms AS r
                WHERE r.deleted_at IS NULL
            )

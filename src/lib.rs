@@ -14,7 +14,8 @@
 //!
 //! Features are folders, and have the same four words in each: `mod` has types and rules, `store` has SQL, `http` and
 //! `socket` translate. They use one another in one direction: [`users`] ◄ [`auth`] ◄ [`rooms`] ◄ [`presence`] ◄
-//! [`messages`] ◄ [`lobby`] ◄ [`session`]. What may become of a message is in folders inside [`messages`]. Under them lie [`realtime`], [`socket`], [`extract`], [`payload`],
+//! [`messages`] ◄ [`receipts`] ◄ [`lobby`] ◄ [`session`]. What may become of a message is in folders inside [`messages`]. Under
+//! them lie [`realtime`], [`socket`], [`extract`], [`payload`],
 //! [`gathering`], [`recent`], [`error`] and [`config`]; [`server`] puts everything together. [`mod@bench`] is the load that
 //! all of this is measured with.
 
@@ -33,6 +34,7 @@ pub mod messages;
 pub mod payload;
 pub mod presence;
 pub mod realtime;
+pub mod receipts;
 pub mod recent;
 pub mod rooms;
 pub mod server;

@@ -127,6 +127,18 @@ impl Fields {
         self.flag(name).unwrap_or_default()
     }
 
+    /// A number of a room that must be there: `least` or more.
+    pub fn required_seq(&mut self, name: &'static str, least: i64) -> i64 {
+        if !self.has(name) {
+            self.fault(name, "required", "This field is required.");
+        }
+        let seq = self.seq(name).unwrap_or(least);
+        if seq < least {
+            self.fault(name, "range", format!("A whole number from {least} on is expected."));
+        }
+        seq
+    }
+
     /// A number of a room that may be missing: 0 or more.
     pub fn seq(&mut self, name: &'static str) -> Option<i64> {
         let value = self.take(name)?;

@@ -13,6 +13,7 @@ use crate::{
         Realtime,
         wire::{RequestWire, Wires},
     },
+    receipts::{self, Receipts},
     rooms, session, users, web,
 };
 use axum::{
@@ -74,12 +75,14 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
         slugs: rooms::Slugs::default(),
         presence,
         typing: presence::typing::Typing::default(),
+        receipts: Receipts::default(),
         quiet_rooms: lobby::QuietRooms::default(),
         default_room,
         epoch,
         settings,
     });
     tokio::spawn(presence::tell_edges(app.clone(), edges));
+    tokio::spawn(receipts::telling::tell_moved(app.clone()));
     tokio::spawn(session::watch(app.clone()));
     tokio::spawn(lobby::roles::watch(app.clone()));
     Ok(app)
@@ -131,6 +134,7 @@ fn router(app: &App, pages: Router<App>, sockets: SocketIoLayer) -> Router {
         .merge(users::http::routes())
         .merge(lobby::http::routes())
         .merge(messages::http::routes())
+        .merge(receipts::http::routes())
         .merge(presence::http::routes())
         .layer(from_fn_with_state(app.clone(), in_time));
     Router::new()

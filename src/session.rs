@@ -14,7 +14,7 @@ use crate::{
     payload::Length,
     presence,
     realtime::{Connection, ConnectionId, Realtime, notification},
-    rooms,
+    receipts, rooms,
     socket::{Answer, Dispatcher, Event, Incoming, Lane, Outcome},
     users::{UserId, UserType},
 };
@@ -59,7 +59,10 @@ pub static EVENTS: &[Event] = &[
     Event { name: "chat:reaction:add", open: false, overtakes: false, handler: messages::reactions::socket::on_add },
     Event { name: "chat:reaction:remove", open: false, overtakes: false, handler: messages::reactions::socket::on_remove },
     Event { name: "status:typing", open: false, overtakes: true, handler: presence::socket::on_typing },
+    Event { name: "status:subscribe", open: false, overtakes: false, handler: presence::socket::on_subscribe },
     Event { name: "status:update", open: false, overtakes: false, handler: presence::socket::on_update },
+    Event { name: "chat:read", open: false, overtakes: false, handler: receipts::socket::on_read },
+    Event { name: "chat:unread:mark", open: false, overtakes: false, handler: receipts::socket::on_unread },
     Event { name: "chat:room:create", open: false, overtakes: false, handler: lobby::socket::on_create },
     Event { name: "chat:room:join", open: false, overtakes: false, handler: lobby::socket::on_join },
     Event { name: "chat:room:leave", open: false, overtakes: false, handler: lobby::socket::on_leave },
@@ -254,6 +257,7 @@ fn ready(app: &App, connection: &Connection, user: &AuthUser, rooms: &[Overview]
             "participants": chat.max_participants,
             "eventBytes": chat.max_event,
             "quietRoomSize": chat.quiet_room_size,
+            "subscribedUsers": presence::subscriptions::USERS,
             "typingTtlMs": chat.typing_ttl.as_millis(),
         },
         "features": { "registration": !app.accounts_live_elsewhere(), "autoCreateRooms": chat.auto_create_rooms },
@@ -317,6 +321,7 @@ fn on_logout(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
 /// A socket is gone: nothing of it stays.
 fn leave(app: &App, id: ConnectionId, reason: DisconnectReason) {
     let Some(connection) = app.realtime.remove(id) else { return };
+    app.presence.subscriptions.forget(id);
     let seconds = connection.opened.elapsed().as_secs_f64();
     if let Some(user) = connection.known_user() {
         tracing::info!(connection.id = %id, user.id = %user.id(), ?reason, seconds, "a user disconnected");

@@ -13,6 +13,7 @@ use crate::{
     error::{Error, Result},
     extract::{Body, Caller, OptionalBody, Page, Path, Query},
     payload::Fields,
+    presence::{self, RoomPresence},
     rooms::{
         self, ROLES, Room, RoomId, RoomRef,
         members::{Ban, Standing},
@@ -178,6 +179,6 @@ fn optional<T>(fields: Option<Fields>, field: impl FnOnce(&mut Fields) -> Option
     Ok(value)
 }
 
-async fn read_presence(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>) -> Result<Json<Value>> {
-    Ok(Json(views::presence(&app, caller.id(), &RoomRef::parse(&room)?).await?))
+async fn read_presence(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>) -> Result<Json<RoomPresence>> {
+    Ok(Json(presence::of_room(&app, caller.id(), &RoomRef::parse(&room)?).await?))
 }

@@ -11,6 +11,7 @@ use crate::{
     lobby::snapshots::{self, Joined},
     presence::typing,
     realtime::{Connection, ConnectionId},
+    receipts,
     rooms::{
         self, Role, Room, RoomId, RoomRef, RoomType,
         members::{Standing, store as members},
@@ -195,6 +196,7 @@ pub(super) async fn end(app: &App, mut change: Change, user: &UserId, role: Role
     };
     let turn = commit_without(app, change, user).await?;
     typing::forget(app, room, user);
+    receipts::telling::forget(app, room, user);
     tell_end(app, room, user, seq, count.member_count, ending);
     if let Some(owner) = owner {
         roles::tell(app, room, count.last_seq, &owner, "owner", None, None);

@@ -10,7 +10,6 @@ pub mod moderation;
 pub mod roles;
 pub mod snapshots;
 pub mod socket;
-pub mod store;
 pub mod views;
 
 use crate::{

@@ -4,7 +4,7 @@
 //! what is the same for all members of a room is read and encoded once, and kept for a moment under the room's number: as
 //! long as that stands, nothing has happened in the room.
 
-use super::views::{Member, Read, add_last_messages};
+use super::views::{Member, add_last_messages};
 use crate::{
     app::App,
     error::{Error, Result},
@@ -13,6 +13,7 @@ use crate::{
         self, Message,
         store::{Stretch, exists_before},
     },
+    receipts::Read,
     recent::Recent,
     rooms::{self, Membership, Room, RoomId, RoomRef, Seat},
     users::UserId,
@@ -125,7 +126,7 @@ pub async fn joined(app: &App, user: &UserId, room: &RoomRef, since: Option<i64>
         is_self: true,
         last_seq: room.last_seq,
         room: &room,
-        read: Read { seq: membership.read_seq },
+        read: Read::of(Some(&membership)),
         membership: &membership,
         members: &members.text,
         presence: app.presence.online_among(&members.ids),

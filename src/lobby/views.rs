@@ -1,10 +1,10 @@
 //! What a user sees of rooms: the list of them, or one of them.
 
-use super::store::{self, Marker};
 use crate::{
     app::App,
     error::{Error, Result},
     messages,
+    receipts::{self, Read, Unread, store::Marker},
     rooms::{
         self, Membership, Room, RoomId, RoomRef, Seat, permissions,
         store::{MemberRow, Position},
@@ -13,7 +13,6 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::json;
 use sqlx::{PgExecutor, PgPool};
 use std::collections::{HashMap, HashSet};
 
@@ -28,22 +27,11 @@ pub struct Overview {
     pub membership: Option<Membership>,
     /// How far the asker has read.
     pub read: Read,
-    /// Messages since then, up to 1,000.
-    pub unread: i64,
-    /// Whether there are more than that.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub unread_capped: bool,
-    /// How many of them mention the asker.
-    pub mentions: i64,
+    /// What came since then.
+    #[serde(flatten)]
+    pub unread: Unread,
     /// What the asker may do.
     pub can: Vec<&'static str>,
-}
-
-/// A read marker.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Read {
-    /// Everything up to here was read.
-    pub seq: i64,
 }
 
 /// A member in the list of them.
@@ -109,24 +97,17 @@ pub async fn overviews_of_each<'a>(db: &PgPool, mut seats: Vec<(&'a UserId, Seat
         (read < last).then_some(Marker { user, room: seat.room.id, seq: read })
     };
     let (places, markers): (Vec<usize>, Vec<Marker<'_>>) = seats.iter().enumerate().filter_map(|(place, seat)| Some((place, news(seat)?))).unzip();
-    let unread = if markers.is_empty() { Vec::new() } else { store::unread(db, &markers).await? };
-    let marked = |unread: store::Unread| Some((*places.get(usize::try_from(unread.place).ok()? - 1)?, (unread.messages, unread.mentions)));
-    let mut unread: HashMap<usize, (i64, i64)> = unread.into_iter().filter_map(marked).collect();
-    let overview = |(place, (_, Seat { room, membership, is_banned })): (usize, (&'a UserId, Seat))| {
-        let (messages, mentions) = unread.remove(&place).unwrap_or_default();
-        Overview {
-            read: Read { seq: membership.as_ref().map_or(0, |membership: &Membership| membership.read_seq) },
-            unread: messages.min(store::UNREAD_CAP),
-            unread_capped: messages > store::UNREAD_CAP,
-            mentions,
-            can: match &membership {
-                Some(membership) => permissions::can(membership.role, &room),
-                None if is_banned => Vec::new(),
-                None => vec!["join"],
-            },
-            room,
-            membership,
-        }
+    let mut unread: HashMap<usize, Unread> = places.into_iter().zip(receipts::unread_of_each(db, &markers).await?).collect();
+    let overview = |(place, (_, Seat { room, membership, is_banned })): (usize, (&'a UserId, Seat))| Overview {
+        read: Read::of(membership.as_ref()),
+        unread: unread.remove(&place).unwrap_or_default(),
+        can: match &membership {
+            Some(membership) => permissions::can(membership.role, &room),
+            None if is_banned => Vec::new(),
+            None => vec!["join"],
+        },
+        room,
+        membership,
     };
     Ok(seats.into_iter().enumerate().map(overview).collect())
 }
@@ -162,23 +143,4 @@ pub async fn add_last_messages<'a>(db: impl PgExecutor<'_>, rooms: impl Iterator
         room.last_message = found.get(&room.id).cloned();
     }
     Ok(())
-}
-
-/// The presence of a room's members: each of them in a room that is not too large, else only how many.
-///
-/// # Errors
-/// `ROOM_NOT_FOUND`, `NOT_A_MEMBER`.
-pub async fn presence(app: &App, user: &UserId, room: &RoomRef) -> Result<serde_json::Value> {
-    let seat = rooms::find(app, user, room).await?;
-    seat.membership()?;
-    let here: Vec<String> = app.presence.everybody().into_iter().map(|(user, _)| user.as_str().to_owned()).collect();
-    let online = rooms::store::members_among(&app.db, seat.room.id, &here).await?;
-    let items = if seat.room.member_count <= app.settings.chat.quiet_room_size {
-        let members = members(app, seat.room.id, "", i64::from(app.settings.chat.quiet_room_size)).await?;
-        let ids: Vec<String> = members.into_iter().map(|member| member.user.id.as_str().to_owned()).collect();
-        crate::presence::of(app, &ids).await?
-    } else {
-        Vec::new()
-    };
-    Ok(json!({ "items": items, "onlineCount": online.len(), "memberCount": seat.room.member_count }))
 }

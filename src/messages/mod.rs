@@ -294,12 +294,12 @@ pub async fn last_of(db: impl PgExecutor<'_>, places: &[(RoomId, i64)]) -> Resul
     messages.iter().map(|message| Ok((message.room_id, serde_json::value::to_raw_value(message).map_err(Error::internal)?.into()))).collect()
 }
 
-/// The number of the first message that a member has not read.
+/// The number of the first message that a member has not read: after the read marker, not the member's own, not deleted.
 ///
 /// # Errors
 /// `UNAVAILABLE` without the database.
-pub async fn first_unread(app: &App, room: RoomId, read_seq: i64) -> Result<Option<i64>> {
-    store::first_after(&app.db, room, read_seq).await
+pub async fn first_unread(app: &App, room: RoomId, reader: &UserId, read_seq: i64) -> Result<Option<i64>> {
+    store::first_unread(&app.db, room, reader, read_seq).await
 }
 
 /// The number of the first message at or after a time.

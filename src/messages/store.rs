@@ -314,6 +314,25 @@ pub async fn first_after(db: impl PgExecutor<'_>, room: RoomId, seq: i64) -> Res
     Ok(query_scalar!("SELECT seq FROM messages WHERE room_id = $1 AND seq > $2 ORDER BY seq LIMIT 1", room.0, seq).fetch_optional(db).await?)
 }
 
+/// The number of the first message after a number that is neither the reader's own nor deleted.
+///
+/// # Errors
+/// Those of the database.
+pub async fn first_unread(db: impl PgExecutor<'_>, room: RoomId, reader: &UserId, seq: i64) -> Result<Option<i64>> {
+    Ok(query_scalar!(
+        "SELECT seq
+         FROM messages
+         WHERE room_id = $1 AND seq > $2 AND author_id <> $3 AND deleted_at IS NULL
+         ORDER BY seq
+         LIMIT 1",
+        room.0,
+        seq,
+        reader.as_str()
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
 /// The number of the first message stored at or after a time. Times follow the numbers closely enough for a
 /// bisection over the primary key; a table scan by time, or an index for it alone, would cost more.
 ///

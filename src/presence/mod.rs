@@ -7,13 +7,14 @@
 pub mod http;
 pub mod socket;
 pub mod store;
+pub mod subscriptions;
 pub mod typing;
 
 use crate::{
     app::App,
     error::{Error, Result},
     realtime::{Connection, wire::Outbox},
-    rooms,
+    rooms::{self, RoomId, RoomRef},
     users::UserId,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -23,6 +24,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+use subscriptions::Subscriptions;
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     time::sleep_until,
@@ -39,6 +41,8 @@ const MOMENT: Duration = Duration::from_millis(100);
 
 /// Who is here, on this process.
 pub struct Presence {
+    /// Who wants to hear of whom.
+    pub subscriptions: Subscriptions,
     users: Mutex<HashMap<UserId, Online>>,
     edges: UnboundedSender<Edge>,
 }
@@ -50,6 +54,9 @@ struct Online {
     seen_at: DateTime<Utc>,
     written_at: DateTime<Utc>,
 }
+
+/// Somebody, and when they were last seen.
+type Seen = (UserId, Option<DateTime<Utc>>);
 
 /// Somebody came or went.
 pub struct Edge {
@@ -94,7 +101,7 @@ impl Presence {
     /// Nobody is here yet. The edges that come back are for [`tell_edges`].
     pub fn new() -> (Self, UnboundedReceiver<Edge>) {
         let (edges, receiver) = unbounded_channel();
-        (Self { users: Mutex::default(), edges }, receiver)
+        (Self { subscriptions: Subscriptions::default(), users: Mutex::default(), edges }, receiver)
     }
 
     /// A connection of a user came, or shows itself again.
@@ -207,7 +214,8 @@ async fn tell_together(app: &App, edges: &[Edge]) -> Result<()> {
         let status = Status::new(edge.user.clone(), edge.online, Some(edge.at), edge.at);
         let event = if edge.online { "status:online" } else { "status:offline" };
         tracing::debug!(user.id = %edge.user, event, rooms = rooms.len(), "a presence edge is told");
-        app.realtime.tell_others(rooms, &edge.user, event, &status, false, &mut outbox);
+        let watchers = app.presence.subscriptions.of(&edge.user);
+        app.realtime.tell_watchers(rooms, &watchers, &edge.user, event, &status, &mut outbox);
     }
     outbox.flush().done().await;
     Ok(())
@@ -223,13 +231,57 @@ pub fn update(app: &App, connection: &Connection, user: &UserId, is_online: bool
 /// # Errors
 /// `USER_NOT_FOUND`, naming those who do not exist.
 pub async fn of(app: &App, ids: &[String]) -> Result<Vec<Status>> {
+    Ok(shown(app, ids, &seen(app, ids).await?))
+}
+
+/// When these users were last seen.
+async fn seen(app: &App, ids: &[String]) -> Result<Vec<Seen>> {
     let seen = store::read(&app.db, ids).await?;
     let missing: Vec<String> = ids.iter().filter(|id| !seen.iter().any(|(user, _)| user.as_str() == *id)).cloned().collect();
     if !missing.is_empty() {
         return Err(Error::UserNotFound(missing));
     }
+    Ok(seen)
+}
+
+/// Who of them is here now, in the order they were asked for.
+fn shown(app: &App, ids: &[String], seen: &[Seen]) -> Vec<Status> {
     let now = Utc::now();
     let online = app.presence.online_among(seen.iter().map(|(user, _)| user));
-    let status = |(user, last): &(UserId, Option<DateTime<Utc>>)| Status::new(user.clone(), online.contains(user), *last, now);
-    Ok(ids.iter().filter_map(|id| seen.iter().find(|(user, _)| user.as_str() == id)).map(status).collect())
+    let status = |(user, last): &Seen| Status::new(user.clone(), online.contains(user), *last, now);
+    ids.iter().filter_map(|id| seen.iter().find(|(user, _)| user.as_str() == id)).map(status).collect()
+}
+
+/// The presence of a room's members.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RoomPresence {
+    /// Where.
+    pub room_id: RoomId,
+    /// Each of them, in a room that is not too large.
+    pub items: Vec<Status>,
+    /// How many of them are here.
+    pub online_count: usize,
+    /// How many they are.
+    pub member_count: i32,
+}
+
+/// The presence of a room's members: each of them in a room that is not too large, else only how many.
+///
+/// # Errors
+/// `ROOM_NOT_FOUND`, `NOT_A_MEMBER`.
+pub async fn of_room(app: &App, user: &UserId, room: &RoomRef) -> Result<RoomPresence> {
+    let seat = rooms::find(app, user, room).await?;
+    seat.membership()?;
+    let (room_id, most) = (seat.room.id, app.settings.chat.quiet_room_size);
+    let here: Vec<String> = app.presence.everybody().into_iter().map(|(user, _)| user.as_str().to_owned()).collect();
+    let online_count = rooms::store::members_among(&app.db, room_id, &here).await?.len();
+    let items = if seat.room.member_count <= most {
+        let members = rooms::store::members(&app.db, &[room_id.0], "", i64::from(most)).await?;
+        let ids: Vec<String> = members.into_iter().map(|(_, member)| member.user.id.as_str().to_owned()).collect();
+        of(app, &ids).await?
+    } else {
+        Vec::new()
+    };
+    Ok(RoomPresence { room_id, items, online_count, member_count: seat.room.member_count })
 }

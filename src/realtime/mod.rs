@@ -68,23 +68,50 @@ impl Realtime {
     pub fn tell_others(&self, rooms: &[RoomId], user: &UserId, event: &'static str, payload: &impl Serialize, passing: bool, outbox: &mut Outbox) {
         let Some(payload) = encoded(payload) else { return };
         let events = [Told { seq: None, event, payload }];
-        let mut news = News::new(&events, None, passing);
+        self.tell_once(rooms, &[], user, &mut News::new(&events, None, passing), outbox);
+    }
+
+    /// The same for what must reach everybody, and for these connections besides, wherever they are.
+    pub fn tell_watchers(
+        &self,
+        rooms: &[RoomId],
+        watchers: &[ConnectionId],
+        user: &UserId,
+        event: &'static str,
+        payload: &impl Serialize,
+        outbox: &mut Outbox,
+    ) {
+        let Some(payload) = encoded(payload) else { return };
+        let events = [Told { seq: None, event, payload }];
+        self.tell_once(rooms, watchers, user, &mut News::new(&events, None, false), outbox);
+    }
+
+    fn tell_once(&self, rooms: &[RoomId], watchers: &[ConnectionId], user: &UserId, news: &mut News<'_>, outbox: &mut Outbox) {
         let mut told = HashSet::new();
-        let audiences = self.audiences();
-        for connection in rooms.iter().filter_map(|room| audiences.get(room)).flatten() {
-            if !connection.is_of(user) && (rooms.len() == 1 || told.insert(connection.id)) {
-                connection.hear(&mut news, outbox);
+        let may_repeat = rooms.len() > 1 || !watchers.is_empty();
+        let mut tell = |connection: &Arc<Connection>| {
+            if !connection.is_of(user) && (!may_repeat || told.insert(connection.id)) {
+                connection.hear(news, outbox);
             }
-        }
+        };
+        let audiences = self.audiences();
+        rooms.iter().filter_map(|room| audiences.get(room)).flatten().for_each(&mut tell);
+        drop(audiences);
+        watchers.iter().filter_map(|id| self.connection(*id)).for_each(|connection| tell(&connection));
     }
 
     /// Tells all connections of a user.
     pub fn tell_user(&self, user: &UserId, event: &'static str, payload: &impl Serialize) {
+        self.tell_other_devices(user, None, event, payload);
+    }
+
+    /// Tells all connections of a user but the one that it comes from.
+    pub fn tell_other_devices(&self, user: &UserId, from: Option<ConnectionId>, event: &'static str, payload: &impl Serialize) {
         let Some(payload) = encoded(payload) else { return };
         let events = [Told { seq: None, event, payload }];
         let mut news = News::new(&events, None, false);
         let mut outbox = Outbox::default();
-        for connection in self.connections_of(user) {
+        for connection in self.connections_of(user).iter().filter(|connection| Some(connection.id) != from) {
             connection.hear(&mut news, &mut outbox);
         }
         outbox.flush_now();

@@ -166,6 +166,9 @@ pub struct Membership {
     /// How far this member has read.
     #[serde(skip)]
     pub read_seq: i64,
+    /// How far messages have reached this member.
+    #[serde(skip)]
+    pub delivered_seq: i64,
 }
 
 /// A room, and the asker's place in it: holding one is the proof that the asker may see the room.

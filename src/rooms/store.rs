@@ -114,6 +114,7 @@ struct SeatRow {
     muted_until: Option<DateTime<Utc>>,
     pinned: Option<bool>,
     read_seq: Option<i64>,
+    delivered_seq: Option<i64>,
 }
 
 /// A place in a list, from what `WITH ORDINALITY` counts from 1.
@@ -138,6 +139,7 @@ impl From<SeatRow> for Seat {
                 muted_until: row.muted_until,
                 pinned: row.pinned.unwrap_or_default(),
                 read_seq: row.read_seq.unwrap_or_default(),
+                delivered_seq: row.delivered_seq.unwrap_or_default(),
             }),
             room: Room {
                 id: row.id,
@@ -172,7 +174,8 @@ macro_rules! select_seats {
                    r.created_by AS "created_by?: UserId", r.created_at AS "created_at!", r.archived_at AS "archived_at?",
                    r.member_count AS "member_count!", r.last_seq AS "last_seq!", r.last_message_seq AS "last_message_seq?",
                    r.last_activity_at AS "last_activity_at!", r.listed_at AS "listed_at!", m.state AS "state?: State", m.role AS "role?: Role",
-                   m.joined_at AS "joined_at?", m.muted_until AS "muted_until?", m.pinned AS "pinned?", m.read_seq AS "read_seq?"
+                   m.joined_at AS "joined_at?", m.muted_until AS "muted_until?", m.pinned AS "pinned?", m.read_seq AS "read_seq?",
+                   GREATEST(m.delivered_seq, m.read_seq) AS "delivered_seq?"
                "# + $from,
             $($argument),+
         )

@@ -8,6 +8,7 @@ use super::RoomId;
 use crate::error::{Error, Result};
 use std::{
     collections::HashMap,
+    hash::Hash,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -16,45 +17,50 @@ use tokio::{
     time::timeout,
 };
 
-/// The turns of all rooms that somebody is writing to.
-#[derive(Default)]
-pub struct Turns {
-    rooms: Arc<Mutex<HashMap<RoomId, Arc<AsyncMutex<()>>>>>,
+/// The turns of all rooms that somebody is writing to, or of other things whose order counts.
+pub struct Turns<K = RoomId> {
+    rooms: Arc<Mutex<HashMap<K, Arc<AsyncMutex<()>>>>>,
 }
 
 /// The turn of one room, until it is dropped.
-pub struct Turn {
-    room: RoomId,
+pub struct Turn<K: Eq + Hash = RoomId> {
+    room: K,
     guard: Option<OwnedMutexGuard<()>>,
-    rooms: Arc<Mutex<HashMap<RoomId, Arc<AsyncMutex<()>>>>>,
+    rooms: Arc<Mutex<HashMap<K, Arc<AsyncMutex<()>>>>>,
 }
 
-impl Turns {
+impl<K> Default for Turns<K> {
+    fn default() -> Self {
+        Self { rooms: Arc::default() }
+    }
+}
+
+impl<K: Eq + Hash + Clone> Turns<K> {
     /// Waits for a room's turn.
     ///
     /// # Errors
     /// `UNAVAILABLE` if it does not come in time.
-    pub async fn take(&self, room: RoomId, patience: Duration) -> Result<Turn> {
-        let waiting = timeout(patience, self.entry(room).lock_owned()).await;
+    pub async fn take(&self, room: K, patience: Duration) -> Result<Turn<K>> {
+        let waiting = timeout(patience, self.entry(room.clone()).lock_owned()).await;
         waiting.map(|guard| self.turn(room, guard)).map_err(|_| Error::Unavailable)
     }
 
     /// Takes a room's turn if nobody has it.
-    pub fn try_take(&self, room: RoomId) -> Option<Turn> {
-        self.entry(room).try_lock_owned().ok().map(|guard| self.turn(room, guard))
+    pub fn try_take(&self, room: K) -> Option<Turn<K>> {
+        self.entry(room.clone()).try_lock_owned().ok().map(|guard| self.turn(room, guard))
     }
 
-    fn entry(&self, room: RoomId) -> Arc<AsyncMutex<()>> {
+    fn entry(&self, room: K) -> Arc<AsyncMutex<()>> {
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         rooms.entry(room).or_default().clone()
     }
 
-    fn turn(&self, room: RoomId, guard: OwnedMutexGuard<()>) -> Turn {
+    fn turn(&self, room: K, guard: OwnedMutexGuard<()>) -> Turn<K> {
         Turn { room, guard: Some(guard), rooms: self.rooms.clone() }
     }
 }
 
-impl Drop for Turn {
+impl<K: Eq + Hash> Drop for Turn<K> {
     fn drop(&mut self) {
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         self.guard = None;

@@ -16,6 +16,7 @@ fn routes() -> Vec<(Method, &'static str, Value)> {
         (Method::PATCH, "/rooms/{room}", json!({ "name": "lair" })),
         (Method::PUT, "/rooms/{room}/members/bob", json!({ "role": "member" })),
         (Method::POST, "/rooms/{room}/messages", json!({ "content": "hi" })),
+        (Method::PUT, "/rooms/{room}/read", json!({ "seq": 0 })),
     ]
 }
 
@@ -81,7 +82,8 @@ async fn wrong_types_are_validation_errors_that_name_the_field() {
     for (method, path, good) in routes() {
         let path = path.replace("{room}", &room);
         for (field, _) in good.as_object().unwrap() {
-            for wrong in [json!(5), json!([]), json!({ "a": 1 }), json!(true)] {
+            let kinds = [json!(5), json!([]), json!({ "a": 1 }), json!(true)];
+            for wrong in kinds.into_iter().filter(|wrong| !(wrong.is_number() && good[field].is_number())) {
                 let mut body = good.clone();
                 body[field] = wrong.clone();
                 let reply = alice.send_body(method.clone(), &path, body.to_string()).await;

@@ -29,7 +29,12 @@ pub fn case(event: &'static str, payload: impl std::fmt::Display, code: &'static
 /// What is the wrong kind of payload for every event.
 fn wrong_kinds() -> Vec<Case> {
     let mut cases = Vec::new();
-    for event in ["chat:message", "chat:room:create", "status:update", "status:typing", "auth:login"].into_iter().chain(ACTS).chain(CHANGES) {
+    for event in
+        ["chat:message", "chat:read", "chat:unread:mark", "chat:room:create", "status:update", "status:subscribe", "status:typing", "auth:login"]
+            .into_iter()
+            .chain(ACTS)
+            .chain(CHANGES)
+    {
         for payload in ["", "null", "[]", "[{}]", "5", "-1.5e3", "true", r#""text""#, r#""""#] {
             cases.push(case(event, payload, PAYLOAD));
         }
@@ -49,11 +54,13 @@ fn wrong_kinds() -> Vec<Case> {
 fn too_deep() -> Vec<Case> {
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     let mut cases = Vec::new();
-    for event in ["chat:message", "chat:room:create", "chat:room:join", "chat:room:leave", "status:update"].into_iter().chain(CHANGES) {
+    for event in
+        ["chat:message", "chat:room:create", "chat:room:join", "chat:room:leave", "status:update", "status:subscribe"].into_iter().chain(CHANGES)
+    {
         cases.push(case(event, &deep, PAYLOAD));
         cases.push(case(event, format!(r#"{{"content":"x","metadata":{deep}}}"#), PAYLOAD));
     }
-    for event in ["status:typing", "auth:login", "auth:logout"].into_iter().chain(ACTS) {
+    for event in ["status:typing", "chat:read", "chat:unread:mark", "auth:login", "auth:logout"].into_iter().chain(ACTS) {
         cases.push(case(event, format!(r#"{{"unknown":{deep}}}"#), PAYLOAD));
     }
     cases
@@ -145,10 +152,15 @@ fn wrong_fields(room: &str, foreign: &str) -> Vec<Case> {
     for room in [UNKNOWN_ROOM, foreign, "no-such-slug"] {
         cases.push(case("chat:message", json!({ "roomId": room, "content": "x" }), NO_ROOM));
         cases.push(case("status:typing", json!({ "roomId": room, "isTyping": true }), NO_ROOM));
+        cases.push(case("chat:read", json!({ "roomId": room, "seq": 0 }), NO_ROOM));
+        cases.push(case("chat:unread:mark", json!({ "roomId": room, "seq": 1 }), NO_ROOM));
     }
 
     cases.extend(wrong_changes());
     cases.extend(wrong_acts(room, foreign));
+    cases.extend(wrong_marks(room));
+    cases.extend(wrong_subscriptions());
+
     for payload in ["{}", r#"{"isOnline":null}"#, r#"{"isOnline":"true"}"#, r#"{"isOnline":1}"#] {
         cases.push(case("status:update", payload, VALIDATION));
     }
@@ -211,6 +223,42 @@ fn wrong_acts(room: &str, foreign: &str) -> Vec<Case> {
     let both = r#""until":"2100-01-01T00:00:00Z","durationMs":5"#;
     cases.push(case("chat:room:mute", format!(r#"{{"roomId":{room:?},"userId":"bob",{both}}}"#), VALIDATION));
     cases.push(case("chat:room:mute", format!(r#"{{"roomId":{room:?},"userId":"bob"}}"#), VALIDATION));
+    cases
+}
+
+/// Likewise for markers.
+fn wrong_marks(room: &str) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for seq in ["null", r#""1""#, "true", "[]", "{}", "-1", "1.5", "1e3", "9223372036854775808", "1000000"] {
+        for field in ["seq", "deliveredSeq"] {
+            cases.push(case("chat:read", format!(r#"{{"roomId":{room:?},{field:?}:{seq}}}"#), VALIDATION));
+        }
+        cases.push(case("chat:unread:mark", format!(r#"{{"roomId":{room:?},"seq":{seq}}}"#), VALIDATION));
+    }
+    for visibility in ["5", r#""secret""#, r#""\u0000""#, "[]"] {
+        cases.push(case("chat:read", format!(r#"{{"roomId":{room:?},"seq":0,"visibility":{visibility}}}"#), VALIDATION));
+    }
+    for event in ["chat:read", "chat:unread:mark"] {
+        for payload in ["{}", r#"{"seq":1}"#, r#"{"roomId":5,"seq":1}"#, r#"{"roomId":"\u0000","seq":1}"#, r#"{"roomId":"\ud800","seq":1}"#] {
+            cases.push(case(event, payload, VALIDATION));
+        }
+    }
+    cases
+}
+
+/// Likewise for subscriptions.
+fn wrong_subscriptions() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let lists = [r#""bob""#, "5", "{}", "true", "[5]", "[null]", r#"[""]"#, r#"["a\u0000"]"#, r#"["\ud800"]"#];
+    for list in lists {
+        cases.push(case("status:subscribe", format!(r#"{{"userIds":{list}}}"#), VALIDATION));
+        cases.push(case("status:subscribe", format!(r#"{{"roomIds":{list}}}"#), VALIDATION));
+    }
+    cases.push(case("status:subscribe", "{}", VALIDATION));
+    cases.push(case("status:subscribe", r#"{"userIds":null,"roomIds":null}"#, VALIDATION));
+    cases.push(case("status:subscribe", json!({ "roomIds": (0..21).map(|n| format!("r{n}")).collect::<Vec<_>>() }), VALIDATION));
+    cases.push(case("status:subscribe", r#"{"userIds":["nobody"]}"#, "USER_NOT_FOUND"));
+    cases.push(case("status:subscribe", json!({ "roomIds": [UNKNOWN_ROOM] }), NO_ROOM));
     cases
 }
 

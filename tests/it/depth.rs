@@ -61,6 +61,9 @@ fn arguments(query: &str, parameters: usize, room: &str, seq: i64) -> Vec<Vec<St
         let stretch = |after: &str, until: &str| vec![format!("{}::uuid[]", array(&room)), array(after), array(until), array("51")];
         return vec![stretch("0", &seq), stretch(&seq, "9223372036854775807")];
     }
+    if query.contains("author_id <> $3") {
+        return vec![list(&[&room, &seq, "'alice'"])];
+    }
     let is_about_history = !["pinned_at IS NOT NULL", "reply_count > 0", "thread_root_id = $3"].iter().any(|other| query.contains(other));
     if is_about_history && query.contains("FROM messages") && query.contains("room_id = $1") && !query.starts_with("WITH") {
         return vec![list(&[room.as_str(), seq.as_str()][..parameters])];

@@ -228,6 +228,9 @@ async fn p9_every_event_is_answered_while_postgres_is_away() {
         ("chat:room:unban", json!({ "roomId": scene.room, "userId": "bob" })),
         ("chat:room:mute", json!({ "roomId": scene.room, "userId": "bob", "durationMs": 1000 })),
         ("chat:room:role", json!({ "roomId": scene.room, "userId": "bob", "role": "admin" })),
+        ("chat:read", json!({ "roomId": scene.room, "seq": 1 })),
+        ("status:subscribe", json!({ "userIds": ["alice"] })),
+        ("chat:unread:mark", json!({ "roomId": scene.room, "seq": 1 })),
     ] {
         let ack = scene.socket.emit(event, &payload).await;
         assert_eq!((&ack["error"]["code"], &ack["error"]["retryable"]), (&json!("UNAVAILABLE"), &json!(true)), "{event}");

@@ -236,7 +236,7 @@ async fn a_private_room_is_indistinguishable_from_none_over_rest() {
     let none = "01890a5d-ac96-774b-bcce-b302099a8057";
 
     for (there, absent) in [(text(&room["id"]), none), ("den", "no-den")] {
-        for path in ["", "/members", "/messages", "/presence"] {
+        for path in ["", "/members", "/messages", "/presence", "/messages/1/receipts"] {
             let private = eve.get(&format!("/rooms/{there}{path}")).await;
             let absent = eve.get(&format!("/rooms/{absent}{path}")).await;
             assert_eq!(private.refused(404), "ROOM_NOT_FOUND");
