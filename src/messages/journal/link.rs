@@ -45,7 +45,8 @@ pub(super) struct Stored {
 impl Link {
     /// A link that connects when it is needed.
     pub fn new(database: PgConnectOptions, patience: Duration) -> Self {
-        let database = database.options([("lock_timeout", LOCK_TIMEOUT_MS)]);
+        // Its plans are made when the server starts, perhaps on empty tables, and kept: they must not read whole ones.
+        let database = database.options([("lock_timeout", LOCK_TIMEOUT_MS), ("enable_seqscan", "off")]);
         Self { database, patience, backend: None, last_commit: None }
     }
 
@@ -137,7 +138,8 @@ impl Link {
                            ) AS one
                        )
                    FROM thread AS t
-                   WHERE root.id = t.root_id
+                   -- By an index for each root: an equality could become a join with the whole table.
+                   WHERE root.id = ANY(ARRAY[t.root_id])
                )
                SELECT id, before AS "before!", now() AS "created_at!" FROM numbered"#,
             &speakers.rooms,
