@@ -14,7 +14,7 @@ use crate::{
         wire::{RequestWire, Wires},
     },
     receipts::{self, Receipts},
-    rooms, session, users, web,
+    rooms, session, sync, users, web,
 };
 use axum::{
     Json, Router,
@@ -135,6 +135,7 @@ fn router(app: &App, pages: Router<App>, sockets: SocketIoLayer) -> Router {
         .merge(lobby::http::routes())
         .merge(messages::http::routes())
         .merge(receipts::http::routes())
+        .merge(sync::http::routes())
         .merge(presence::http::routes())
         .layer(from_fn_with_state(app.clone(), in_time));
     Router::new()

@@ -16,6 +16,7 @@ use crate::{
     realtime::{Connection, ConnectionId, Realtime, notification},
     receipts, rooms,
     socket::{Answer, Dispatcher, Event, Incoming, Lane, Outcome},
+    sync,
     users::{UserId, UserType},
 };
 use chrono::{TimeDelta, Utc};
@@ -73,6 +74,7 @@ pub static EVENTS: &[Event] = &[
     Event { name: "chat:room:unban", open: false, overtakes: false, handler: lobby::socket::on_unban },
     Event { name: "chat:room:mute", open: false, overtakes: false, handler: lobby::socket::on_mute },
     Event { name: "chat:room:role", open: false, overtakes: false, handler: lobby::socket::on_role },
+    Event { name: "chat:sync", open: false, overtakes: false, handler: sync::socket::on_sync },
     Event { name: "auth:login", open: true, overtakes: false, handler: on_login },
     Event { name: "auth:logout", open: false, overtakes: false, handler: on_logout },
 ];

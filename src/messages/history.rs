@@ -84,7 +84,7 @@ pub async fn history(app: &App, asker: &UserId, room: &RoomRef, anchor: Anchor, 
         Anchor::After(_) => page.has_older = store::exists_before(&app.db, id, page.oldest_seq.unwrap_or(i64::MAX)).await?,
         Anchor::Newest | Anchor::Around(_) => {}
     }
-    let messages = reactions::with_own(app, asker, messages).await?;
+    let messages = reactions::with_own(&app.db, asker, messages).await?;
     Ok(Page { messages, page })
 }
 
@@ -110,7 +110,7 @@ pub(super) fn cut(messages: Vec<Message>, window: &Window) -> (PageBounds, Vec<M
 /// `MESSAGE_NOT_FOUND`, also for messages of rooms that the asker is not in.
 pub async fn get(app: &App, asker: &UserId, id: Uuid) -> Result<Message> {
     let message = store::find_for(&app.db, asker, MessageId(id)).await?.ok_or(Error::MessageNotFound)?;
-    reactions::with_own(app, asker, vec![message]).await?.pop().ok_or(Error::MessageNotFound)
+    reactions::with_own(&app.db, asker, vec![message]).await?.pop().ok_or(Error::MessageNotFound)
 }
 
 /// Checks that somebody may see a message.

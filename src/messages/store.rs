@@ -228,6 +228,56 @@ pub async fn stretches(db: impl PgExecutor<'_>, stretches: &[Stretch]) -> Result
     Ok(rows.into_iter().map(|row| (usize::try_from(row.aside.unwrap_or_default()).unwrap_or_default().saturating_sub(1), row.into())).collect())
 }
 
+/// Messages of a room whose last change was not that they were said, and has a number after one and up to another, by that
+/// number; at most 1,001.
+///
+/// # Errors
+/// Those of the database.
+pub async fn changed(db: impl PgExecutor<'_>, room: RoomId, after: i64, until: i64) -> Result<Vec<Message>> {
+    let rows = select_messages!(
+        r#"FROM (
+               SELECT *
+               FROM messages
+               WHERE room_id = $1 AND rev > $2 AND rev <= $3 AND rev <> seq
+               ORDER BY rev
+               LIMIT 1001
+           ) AS m
+           LEFT JOIN LATERAL (SELECT * FROM users WHERE users.id = m.author_id LIMIT 1) AS u ON true
+           ORDER BY m.rev"#,
+        room.0,
+        after,
+        until
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Message::from).collect())
+}
+
+/// Messages of a room that are as they were said, with numbers after one and up to another, by number; at most 1,001. It walks
+/// over those that changed since.
+///
+/// # Errors
+/// Those of the database.
+pub async fn unchanged(db: impl PgExecutor<'_>, room: RoomId, after: i64, until: i64) -> Result<Vec<Message>> {
+    let rows = select_messages!(
+        r#"FROM (
+               SELECT *
+               FROM messages
+               WHERE room_id = $1 AND seq > $2 AND seq <= $3 AND rev = seq
+               ORDER BY seq
+               LIMIT 1001
+           ) AS m
+           LEFT JOIN LATERAL (SELECT * FROM users WHERE users.id = m.author_id LIMIT 1) AS u ON true
+           ORDER BY m.seq"#,
+        room.0,
+        after,
+        until
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Message::from).collect())
+}
+
 /// The messages at these places.
 ///
 /// # Errors

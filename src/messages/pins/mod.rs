@@ -88,5 +88,5 @@ async fn set(app: &App, mut change: MessageChange, caller: &AuthUser, event: &'s
 pub async fn list(app: &App, asker: &UserId, room: &RoomRef, after: Option<Position>, limit: i64) -> Result<Vec<Message>> {
     let seat = rooms::find(app, asker, room).await?;
     seat.membership()?;
-    with_own(app, asker, store::list(&app.db, seat.room.id, after, limit).await?).await
+    with_own(&app.db, asker, store::list(&app.db, seat.room.id, after, limit).await?).await
 }

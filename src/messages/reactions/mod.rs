@@ -22,6 +22,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
+use sqlx::PgExecutor;
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -170,14 +171,14 @@ pub async fn list(app: &App, asker: &UserId, id: Uuid, emoji: Option<&Emoji>, af
 ///
 /// # Errors
 /// `UNAVAILABLE` without the database.
-pub async fn with_own(app: &App, asker: &UserId, mut messages: Vec<Message>) -> Result<Vec<Message>> {
+pub async fn with_own(db: impl PgExecutor<'_>, asker: &UserId, mut messages: Vec<Message>) -> Result<Vec<Message>> {
     let has_some = |message: &&Message| message.reactions.as_object().is_some_and(|counts| !counts.is_empty());
     let ids: Vec<Uuid> = messages.iter().filter(has_some).map(|message| message.id.0).collect();
     if ids.is_empty() {
         return Ok(messages);
     }
     let mut own: HashMap<MessageId, Vec<String>> = HashMap::new();
-    for (id, emoji) in store::own(&app.db, asker, &ids).await? {
+    for (id, emoji) in store::own(db, asker, &ids).await? {
         own.entry(id).or_default().push(emoji);
     }
     for message in &mut messages {

@@ -62,7 +62,7 @@ pub async fn read(app: &App, asker: &UserId, id: Uuid, anchor: Anchor, limit: i6
         Anchor::Around(seq) => Window { before: seq.saturating_add(1), older: limit - limit / 2 + 1, after: seq, newer: limit / 2 + 1 },
     };
     let (page, messages) = cut(store::window(&app.db, asker, &root, &window).await?, &window);
-    let messages = with_own(app, asker, messages).await?;
+    let messages = with_own(&app.db, asker, messages).await?;
     Ok(ThreadPage { root, messages, page })
 }
 
@@ -75,5 +75,5 @@ pub async fn of_room(app: &App, asker: &UserId, room: &RoomRef, before: i64, lim
     let seat = rooms::find(app, asker, room).await?;
     seat.membership()?;
     let (seqs, roots): (Vec<i64>, Vec<Message>) = store::of_room(&app.db, seat.room.id, before, limit).await?.into_iter().unzip();
-    Ok(seqs.into_iter().zip(with_own(app, asker, roots).await?).collect())
+    Ok(seqs.into_iter().zip(with_own(&app.db, asker, roots).await?).collect())
 }

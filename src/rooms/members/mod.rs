@@ -55,6 +55,19 @@ impl Standing {
     }
 }
 
+/// Where somebody stands, and since which of the room's numbers.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Moved {
+    /// Where they stand.
+    #[serde(flatten)]
+    pub standing: Standing,
+    /// The number of the last change of it.
+    pub seq: i64,
+    /// Who.
+    pub user: User,
+}
+
 /// A ban in the list of them.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,6 +1,6 @@
 //! SQL of memberships. Every function that changes one is told the room's number of the change, or 0 for one that is not told.
 
-use super::{Ban, Standing, State};
+use super::{Ban, Moved, Standing, State};
 use crate::{
     error::Result,
     rooms::{Role, RoomId},
@@ -39,6 +39,44 @@ pub async fn standing(db: impl PgExecutor<'_>, room: RoomId, user: &UserId) -> R
     )
     .fetch_optional(db)
     .await?)
+}
+
+/// Who came, went, or was moved, under a number after one and up to another, by that number; at most 1,001.
+///
+/// # Errors
+/// Those of the database.
+pub async fn changed(db: impl PgExecutor<'_>, room: RoomId, after: i64, until: i64) -> Result<Vec<Moved>> {
+    let rows = query!(
+        r#"SELECT m.user_id AS "user_id!: UserId", m.state AS "state!: State", m.role AS "role!: Role",
+               CASE WHEN m.state = 'joined' THEN m.joined_at END AS joined_at, m.muted_until AS "muted_until?", m.changed_seq AS "changed_seq!",
+               u.username AS "username?", u.name AS "name?", u.avatar_url AS "avatar_url?", u.user_type AS "user_type?: UserType"
+           FROM (
+               SELECT *
+               FROM room_members
+               WHERE room_id = $1 AND changed_seq > $2 AND changed_seq <= $3 AND changed_seq > 0
+               ORDER BY changed_seq
+               LIMIT 1001
+           ) AS m
+           LEFT JOIN LATERAL (SELECT * FROM users WHERE users.id = m.user_id LIMIT 1) AS u ON true
+           ORDER BY m.changed_seq"#,
+        room.0,
+        after,
+        until
+    )
+    .fetch_all(db)
+    .await?;
+    let moved = rows.into_iter().map(|row| Moved {
+        seq: row.changed_seq,
+        user: User {
+            id: row.user_id.clone(),
+            username: row.username,
+            name: row.name,
+            avatar_url: row.avatar_url,
+            user_type: row.user_type.unwrap_or(UserType::User),
+        },
+        standing: Standing { user_id: row.user_id, state: row.state, role: row.role, joined_at: row.joined_at, muted_until: row.muted_until },
+    });
+    Ok(moved.collect())
 }
 
 /// Makes somebody a member. What was said before counts as read. Who comes back stays muted, unless as the owner, for whom
