@@ -217,7 +217,7 @@ async fn let_in(db: PgPool, realtime: Arc<Realtime>, arrivals: Vec<Arrival>) -> 
     let seats = rooms::store::seats_of_each(&db, &users, READY_ROOMS).await?;
     let (places, seats): (Vec<usize>, Vec<_>) = seats.into_iter().map(|(place, seat)| (place, (users[place], seat))).unzip();
     let mut overviews: Vec<Vec<Overview>> = arrivals.iter().map(|_| Vec::new()).collect();
-    for (place, overview) in places.into_iter().zip(lobby::views::overviews_of_each(&db, seats).await?) {
+    for (place, overview) in places.into_iter().zip(lobby::views::overviews_of_each(&mut *db.acquire().await?, seats).await?) {
         overviews[place].push(overview);
     }
     Ok(overviews)

@@ -13,7 +13,7 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use std::collections::{HashMap, HashSet};
 
 /// A room as one of its members sees it in a list.
@@ -82,15 +82,15 @@ pub async fn overview(app: &App, user: &UserId, room: &RoomRef) -> Result<Overvi
 }
 
 async fn overviews(db: &PgPool, user: &UserId, seats: Vec<Seat>) -> Result<Vec<Overview>> {
-    overviews_of_each(db, seats.into_iter().map(|seat| (user, seat)).collect()).await
+    overviews_of_each(&mut *db.acquire().await?, seats.into_iter().map(|seat| (user, seat)).collect()).await
 }
 
 /// Rooms, each as somebody sees it, in the same order.
 ///
 /// # Errors
 /// `UNAVAILABLE` without the database.
-pub async fn overviews_of_each<'a>(db: &PgPool, mut seats: Vec<(&'a UserId, Seat)>) -> Result<Vec<Overview>> {
-    add_last_messages(db, seats.iter_mut().map(|(_, seat)| &mut seat.room)).await?;
+pub async fn overviews_of_each<'a>(db: &mut PgConnection, mut seats: Vec<(&'a UserId, Seat)>) -> Result<Vec<Overview>> {
+    add_last_messages(&mut *db, seats.iter_mut().map(|(_, seat)| &mut seat.room)).await?;
     // Most rooms of most users have nothing new.
     let news = |(user, seat): &(&'a UserId, Seat)| {
         let (read, last) = (seat.membership.as_ref()?.read_seq, seat.room.last_message_seq?);

@@ -127,8 +127,9 @@ pub async fn sync(app: &App, caller: &AuthUser, known: Vec<(String, i64)>, limit
         left.take(&room.items);
         read.push(room);
     }
+    let rooms = complete(&mut tx, caller.id(), read).await?;
     tx.commit().await?;
-    Ok(Synced { epoch: app.epoch, rooms: complete(app, caller.id(), read).await?, gone, more })
+    Ok(Synced { epoch: app.epoch, rooms, gone, more })
 }
 
 /// What happened in one room: everything since a number, or the newest of it; with `until` the oldest, page by page.
@@ -143,8 +144,9 @@ pub async fn changes(app: &App, caller: &AuthUser, room: &RoomRef, since: i64, u
         Some(until) => read_page(&mut tx, caller.id(), seat, since, until, limit).await?,
         None => read_since(&mut tx, caller.id(), seat, since, limit).await?,
     };
+    let complete = complete(&mut tx, caller.id(), vec![read]).await?.pop();
     tx.commit().await?;
-    complete(app, caller.id(), vec![read]).await?.pop().ok_or(Error::RoomNotFound)
+    complete.ok_or(Error::RoomNotFound)
 }
 
 /// Everything since a number if it is not too much, else the newest of it.
@@ -201,10 +203,10 @@ async fn between(db: &mut PgConnection, asker: &UserId, room: RoomId, after: i64
     messages.chain(members).collect::<Result<_>>().map(Some)
 }
 
-/// Adds what members see of their rooms.
-async fn complete(app: &App, caller: &UserId, read: Vec<Read>) -> Result<Vec<Changes>> {
+/// Adds what members see of their rooms, in the same snapshot.
+async fn complete(db: &mut PgConnection, caller: &UserId, read: Vec<Read>) -> Result<Vec<Changes>> {
     let seats = read.iter().map(|read| (caller, read.seat.clone())).collect();
-    let mut overviews = VecDeque::from(views::overviews_of_each(&app.db, seats).await?);
+    let mut overviews = VecDeque::from(views::overviews_of_each(db, seats).await?);
     let changes = |read: Read| {
         let room = overviews.pop_front().ok_or_else(|| Error::internal("a room without its overview"))?;
         let (messages, members): (Vec<Item>, Vec<Item>) = read.items.into_iter().partition(|item| item.is_message);

@@ -3,7 +3,10 @@
 
 use serde_json::{Value, json};
 
-use super::bad_changes::{CHANGES, wrong_changes};
+use super::{
+    bad_changes::{CHANGES, wrong_changes},
+    sync_refused::wrong_syncs,
+};
 use crate::support::{TestApp, TestSocket, TestUser, code};
 
 const PAYLOAD: &str = "PAYLOAD_INVALID";
@@ -29,11 +32,20 @@ pub fn case(event: &'static str, payload: impl std::fmt::Display, code: &'static
 /// What is the wrong kind of payload for every event.
 fn wrong_kinds() -> Vec<Case> {
     let mut cases = Vec::new();
-    for event in
-        ["chat:message", "chat:read", "chat:unread:mark", "chat:room:create", "status:update", "status:subscribe", "status:typing", "auth:login"]
-            .into_iter()
-            .chain(ACTS)
-            .chain(CHANGES)
+    for event in [
+        "chat:message",
+        "chat:read",
+        "chat:unread:mark",
+        "chat:room:create",
+        "chat:sync",
+        "status:update",
+        "status:subscribe",
+        "status:typing",
+        "auth:login",
+    ]
+    .into_iter()
+    .chain(ACTS)
+    .chain(CHANGES)
     {
         for payload in ["", "null", "[]", "[{}]", "5", "-1.5e3", "true", r#""text""#, r#""""#] {
             cases.push(case(event, payload, PAYLOAD));
@@ -60,7 +72,7 @@ fn too_deep() -> Vec<Case> {
         cases.push(case(event, &deep, PAYLOAD));
         cases.push(case(event, format!(r#"{{"content":"x","metadata":{deep}}}"#), PAYLOAD));
     }
-    for event in ["status:typing", "chat:read", "chat:unread:mark", "auth:login", "auth:logout"].into_iter().chain(ACTS) {
+    for event in ["status:typing", "chat:read", "chat:unread:mark", "chat:sync", "auth:login", "auth:logout"].into_iter().chain(ACTS) {
         cases.push(case(event, format!(r#"{{"unknown":{deep}}}"#), PAYLOAD));
     }
     cases
@@ -159,7 +171,7 @@ fn wrong_fields(room: &str, foreign: &str) -> Vec<Case> {
     cases.extend(wrong_changes());
     cases.extend(wrong_acts(room, foreign));
     cases.extend(wrong_marks(room));
-    cases.extend(wrong_subscriptions());
+    cases.extend(wrong_subscriptions().into_iter().chain(wrong_syncs(room)));
 
     for payload in ["{}", r#"{"isOnline":null}"#, r#"{"isOnline":"true"}"#, r#"{"isOnline":1}"#] {
         cases.push(case("status:update", payload, VALIDATION));

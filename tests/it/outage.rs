@@ -179,7 +179,7 @@ async fn p9_rest_answers_503_with_retry_after() {
     let scene = scene().await;
     scene.postgres.stop();
 
-    for path in ["/rooms", "/users?q=a", &format!("/rooms/{}/messages", scene.room)] {
+    for path in ["/rooms", "/users?q=a", &format!("/rooms/{}/messages", scene.room), &format!("/rooms/{}/changes?since=0", scene.room)] {
         let begun = Instant::now();
         let reply = scene.alice.get(path).await;
         assert_eq!(reply.refused(503), "UNAVAILABLE", "{path}");
@@ -231,6 +231,7 @@ async fn p9_every_event_is_answered_while_postgres_is_away() {
         ("chat:read", json!({ "roomId": scene.room, "seq": 1 })),
         ("status:subscribe", json!({ "userIds": ["alice"] })),
         ("chat:unread:mark", json!({ "roomId": scene.room, "seq": 1 })),
+        ("chat:sync", json!({ "rooms": { (scene.room.as_str()): 0 } })),
     ] {
         let ack = scene.socket.emit(event, &payload).await;
         assert_eq!((&ack["error"]["code"], &ack["error"]["retryable"]), (&json!("UNAVAILABLE"), &json!(true)), "{event}");

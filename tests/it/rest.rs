@@ -87,6 +87,7 @@ async fn every_route_asks_for_a_token() {
         &format!("/rooms/{room}"),
         "/rooms/general/members",
         "/rooms/general/messages",
+        "/rooms/general/changes?since=0",
         "/rooms/general/presence",
         &format!("/messages/{room}"),
     ] {

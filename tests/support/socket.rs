@@ -224,6 +224,17 @@ impl TestSocket {
         std::iter::from_fn(|| take(&mut heard, event, &|_| true)).collect()
     }
 
+    /// Takes everything that came so far, in the order in which it came.
+    pub fn take_everything(&self) -> Vec<(String, Value)> {
+        let mut heard = self.inbox.lock();
+        let fresh = heard.events.iter_mut().filter(|event| !event.taken);
+        let taken = fresh.map(|event| {
+            event.taken = true;
+            (event.name.clone(), event.data.clone())
+        });
+        taken.collect()
+    }
+
     /// Proves that everything the server had said to this socket has arrived: an answer to a later question came.
     pub async fn settle(&self) {
         let ack = self.emit("status:update", &json!({ "isOnline": true })).await;
