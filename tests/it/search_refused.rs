@@ -14,7 +14,7 @@ async fn without_anything_to_look_for_a_search_is_refused() {
     let alice = app.user("alice").await;
     alice.say("general", "'; a & b | !c :* \\ <-> (d)").await;
 
-    for q in ["", "q=", "q=%20%20", "q=%27", "q=%26%7C%21%3A%2A", "q=%5C", "q=%22%22", "q=%25_", "q=...", "q=%E2%80%AE"] {
+    for q in ["", "q=", "q=%20%20", "q=%27", "q=%26%7C%21%3A%2A", "q=%5C", "q=%22%22", "q=%25_", "q=...", "q=%E2%80%AE", "q=%FF"] {
         let reply = alice.get(&format!("/search?{q}")).await;
         assert_eq!(reply.refused(400), "VALIDATION_ERROR", "{q}");
         assert!(reply.body["fields"]["q"].is_array(), "{}", reply.text);
@@ -62,12 +62,8 @@ async fn what_cannot_be_read_is_refused_with_its_field() {
         ("q=a&limit=101", "limit"),
         ("q=a&limit=1e9", "limit"),
         ("q=a&limit=x", "limit"),
-        ("q=%FF", "query"),
     ] {
         let reply = alice.get(&format!("/search?{query}")).await;
-        if query == "q=%FF" && reply.status == 200 {
-            continue; // Read as the character for what cannot be read, which no message holds.
-        }
         assert_eq!(reply.refused(400), "VALIDATION_ERROR", "{query}");
         assert!(reply.body["fields"][field].is_array(), "{query}: {}", reply.text);
     }

@@ -14,7 +14,8 @@ pub(super) struct Progress {
     pub last_message_seq: i64,
     /// Messages up to this number are in the index.
     pub indexed_seq: i64,
-    /// Whether an indexed message was edited or deleted since.
+    /// Whether an indexed message was edited or deleted since, or so much else changed that it should be noted how far that was
+    /// looked through.
     pub is_stale: bool,
 }
 
@@ -53,7 +54,7 @@ pub(super) async fn progress(db: impl PgExecutor<'_>, rooms: &[Uuid]) -> Result<
     Ok(query_as!(
         Progress,
         r#"SELECT r.id AS "room!: RoomId", r.deleted_at IS NOT NULL AS "is_deleted!", COALESCE(r.last_message_seq, 0) AS "last_message_seq!",
-               COALESCE(s.indexed_seq, 0) AS "indexed_seq!", c.seq IS NOT NULL AS "is_stale!"
+               COALESCE(s.indexed_seq, 0) AS "indexed_seq!", (c.seq IS NOT NULL OR r.last_seq - s.changed_seq > 10000) IS TRUE AS "is_stale!"
            FROM UNNEST($1::uuid[]) AS a (room_id)
            CROSS JOIN LATERAL (SELECT * FROM rooms WHERE rooms.id = a.room_id LIMIT 1) AS r
            LEFT JOIN LATERAL (SELECT * FROM search_rooms WHERE room_id = r.id LIMIT 1) AS s ON true
