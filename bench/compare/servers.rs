@@ -56,9 +56,9 @@ impl Kind {
     /// Whether it takes part: the ceiling has neither users nor a history.
     pub fn can(self, workload: Workload) -> bool {
         match self {
-            Self::Ceiling => !matches!(workload, Workload::S3 | Workload::S5 | Workload::H),
+            Self::Ceiling => !matches!(workload, Workload::S3 | Workload::S5 | Workload::S6 | Workload::H),
             // It reads like the other Node.
-            Self::Group => workload != Workload::H,
+            Self::Group => !matches!(workload, Workload::S6 | Workload::H),
             Self::Ires | Self::Before | Self::Nest | Self::Node => true,
         }
     }

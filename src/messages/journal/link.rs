@@ -40,8 +40,7 @@ pub(super) struct Stored {
 impl Link {
     /// A link that connects when it is needed.
     pub fn new(database: PgConnectOptions, patience: Duration) -> Self {
-        // Its plans are made when the server starts, perhaps on empty tables, and kept: they must not read whole ones.
-        let database = database.options([("lock_timeout", LOCK_TIMEOUT_MS), ("enable_seqscan", "off")]);
+        let database = database.options([("lock_timeout", LOCK_TIMEOUT_MS)]);
         Self { database, patience, backend: None, last_commit: None }
     }
 
