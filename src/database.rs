@@ -51,6 +51,12 @@ pub fn options(url: &Secret, timeout: Duration) -> Result<PgConnectOptions, Stri
     Ok(options.log_statements(LevelFilter::Off).log_slow_statements(LevelFilter::Warn, Duration::from_secs(1)))
 }
 
+/// The same for connections that live as long as the server: their plans are made when it starts, perhaps on empty tables, and kept
+/// when those have grown. They must not read whole tables.
+pub fn lasting(options: PgConnectOptions) -> PgConnectOptions {
+    options.options([("enable_seqscan", "off")])
+}
+
 /// How long a connection of the pool may have been idle and still be used without asking whether it lives: asking costs as
 /// much as a small query.
 const FRESH: Duration = Duration::from_secs(1);

@@ -62,6 +62,7 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
     let realtime = Arc::new(Realtime::default());
     let turns = Arc::default();
     let (presence, edges) = Presence::new();
+    let options = database::lasting(options);
     let (db, patience) = (database::pool(options.clone(), &settings.database), settings.database.database_timeout);
     let app = App::new(Parts {
         identities: auth::identities(db.clone(), default_room, patience),

@@ -56,9 +56,9 @@ impl Kind {
     /// Whether it takes part: the ceiling has neither users nor a history.
     pub fn can(self, workload: Workload) -> bool {
         match self {
-            Self::Ceiling => !matches!(workload, Workload::S3 | Workload::S5 | Workload::H | Workload::Q),
+            Self::Ceiling => !matches!(workload, Workload::S3 | Workload::S5 | Workload::S6 | Workload::H | Workload::Q),
             // It reads like the other Node.
-            Self::Group => !matches!(workload, Workload::H | Workload::Q),
+            Self::Group => !matches!(workload, Workload::S6 | Workload::H | Workload::Q),
             // Nobody else can search.
             Self::Before | Self::Nest | Self::Node => workload != Workload::Q,
             Self::Ires => true,

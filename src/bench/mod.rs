@@ -45,6 +45,8 @@ pub enum Workload {
     S3,
     /// 3,000 connections (connect, token, join), 64 at a time, of users who were there before
     S5,
+    /// 10,000 connections that break all at once and come back, while others talk
+    S6,
     /// History over REST: the last 50 messages of a room, and 50 at several depths
     H,
     /// Searches, history and changes over REST, of each room alone and of all together: do they stay as fast as a room grows?
@@ -142,6 +144,7 @@ pub fn run(target: &Target, workload: Workload, duration: Duration) -> Result<Ou
             Workload::S2r => messages::run(target, workload, hot(Pace::Rate(50)), duration).await,
             Workload::S3 => connections::idle(target).await,
             Workload::S5 => connections::storm(target).await,
+            Workload::S6 => connections::crowd(target).await,
             Workload::H => history::run(target, duration).await,
             Workload::Q => search::run(target, duration).await,
         }

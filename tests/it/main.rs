@@ -42,6 +42,7 @@ mod order;
 mod outage;
 mod ownership;
 mod pins;
+mod plans;
 mod presence;
 mod reactions;
 mod receipts;

@@ -72,7 +72,6 @@ pub async fn run(app: App, options: PgConnectOptions) {
         ("statement_timeout", "60000"),
         ("lock_timeout", "2000"),
         ("synchronous_commit", "off"),
-        ("enable_seqscan", "off"),
     ]);
     let mut worker =
         Worker { app, behind: HashMap::new(), queue: VecDeque::new(), queued: HashSet::new(), swept: None, measured: (Instant::now(), 0), rate: 0.0 };
