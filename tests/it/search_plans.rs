@@ -57,6 +57,8 @@ async fn explain(db: &mut PgConnection, part: &str, arguments: &str) -> Value {
 async fn every_statement_of_a_search_reads_a_handful_of_blocks_by_an_index() {
     let (app, _, room) = large_room().await;
     let mut db = PgConnection::connect(app.database.url()).await.unwrap();
+    // As on the server's own connections.
+    db.execute("SET enable_seqscan = off; SET random_page_cost = 1.1").await.unwrap();
     let all = app.rows(&format!("SELECT id FROM search_segments WHERE room_id = '{room}' ORDER BY first_seq")).await;
     let segments: Vec<String> = all.iter().map(|row| row.get::<i64, _>(0).to_string()).collect();
     assert!((1..=8).contains(&segments.len()), "{segments:?}");

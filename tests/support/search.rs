@@ -39,7 +39,7 @@ pub async fn contents(user: &TestUser, q: &str, rest: &str) -> Vec<String> {
 pub async fn is_indexed(app: &TestApp, room: &str) {
     let last = app.number(&format!("SELECT last_message_seq FROM rooms WHERE id = '{room}'")).await;
     let indexed = format!("SELECT COALESCE((SELECT indexed_seq FROM search_rooms WHERE room_id = '{room}'), 0)");
-    eventually_within(Duration::from_secs(60), "the index", async || app.number(&indexed).await >= last).await;
+    eventually_within(Duration::from_mins(1), "the index", async || app.number(&indexed).await >= last).await;
 }
 
 /// The token of three letters, as the migration describes it.
