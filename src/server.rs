@@ -14,7 +14,9 @@ use crate::{
         wire::{RequestWire, Wires},
     },
     receipts::{self, Receipts},
-    rooms, session, sync, users, web,
+    rooms,
+    search::{self, Search},
+    session, sync, users, web,
 };
 use axum::{
     Json, Router,
@@ -70,7 +72,7 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
         db,
         keys,
         passwords,
-        journal: Journal::start(options, patience, realtime.clone(), Arc::clone(&turns)),
+        journal: Journal::start(options.clone(), patience, realtime.clone(), Arc::clone(&turns)),
         realtime,
         turns,
         slugs: rooms::Slugs::default(),
@@ -78,6 +80,7 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
         typing: presence::typing::Typing::default(),
         receipts: Receipts::default(),
         quiet_rooms: lobby::QuietRooms::default(),
+        search: Search::default(),
         default_room,
         epoch,
         settings,
@@ -86,6 +89,7 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
     tokio::spawn(receipts::telling::tell_moved(app.clone()));
     tokio::spawn(session::watch(app.clone()));
     tokio::spawn(lobby::roles::watch(app.clone()));
+    tokio::spawn(search::indexing::run(app.clone(), options));
     Ok(app)
 }
 
@@ -137,6 +141,7 @@ fn router(app: &App, pages: Router<App>, sockets: SocketIoLayer) -> Router {
         .merge(messages::http::routes())
         .merge(receipts::http::routes())
         .merge(sync::http::routes())
+        .merge(search::http::routes())
         .merge(presence::http::routes())
         .layer(from_fn_with_state(app.clone(), in_time));
     Router::new()
@@ -158,7 +163,7 @@ fn router(app: &App, pages: Router<App>, sockets: SocketIoLayer) -> Router {
 
 async fn ready(State(app): State<App>) -> Response {
     match timeout(Duration::from_secs(2), database::ping(&app.db)).await {
-        Ok(Ok(())) => Json(json!({ "status": "ready" })).into_response(),
+        Ok(Ok(())) => Json(json!({ "status": "ready", "search": app.search.lag.get() })).into_response(),
         Ok(Err(_)) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "database unavailable" }))).into_response(),
     }
 }

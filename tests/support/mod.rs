@@ -18,6 +18,7 @@ mod process;
 pub mod proxy;
 mod queries;
 mod reply;
+pub mod search;
 mod socket;
 pub mod token;
 mod user;

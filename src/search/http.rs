@@ -1,0 +1,43 @@
+//! Search over REST: translation only.
+
+use super::{Found, Position, Question, Terms, search};
+use crate::{
+    app::App,
+    error::{Error, Result},
+    extract::{Caller, Page, Query},
+    rooms::RoomRef,
+    users::UserId,
+};
+use axum::{Json, Router, extract::State, routing};
+use chrono::{DateTime, Datelike, Utc};
+
+/// `/search`.
+pub fn routes() -> Router<App> {
+    Router::new().route("/search", routing::get(list))
+}
+
+async fn list(State(app): State<App>, Caller(caller): Caller, query: Query) -> Result<Json<Page<Found>>> {
+    let q = query.text("q").ok_or_else(|| Error::field("q", "required", "This parameter is required."))?;
+    let author = |id: &str| UserId::parse(id).ok_or_else(|| Error::field("from", "invalid", "This is not the id of a user."));
+    let limit = query.limit(20, 100)?;
+    let question = Question {
+        terms: Terms::read(q)?,
+        room: query.text("roomId").map(RoomRef::parse).transpose()?,
+        from: query.text("from").map(author).transpose()?,
+        before: time(&query, "before")?,
+        after: time(&query, "after")?,
+        position: query.cursor("search", Position::parse)?,
+        limit: usize::try_from(limit).unwrap_or_default(),
+    };
+    let (found, next) = search(&app, caller.id(), question).await?;
+    Ok(Json(Page::until("search", found, next.map(|position| position.to_string()))))
+}
+
+/// A time that messages can have.
+fn time(query: &Query, name: &'static str) -> Result<Option<DateTime<Utc>>> {
+    let time = query.parsed::<DateTime<Utc>>(name)?;
+    match time {
+        Some(time) if !(1..=9_999).contains(&time.year()) => Err(Error::field(name, "range", "A time of the years 1 to 9999 is expected.")),
+        time => Ok(time),
+    }
+}
