@@ -29,6 +29,7 @@ mod depth;
 mod dev;
 mod durability;
 mod embedded;
+mod hanging_up;
 mod history;
 mod idempotency;
 mod journal;
