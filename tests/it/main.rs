@@ -33,6 +33,7 @@ mod hanging_up;
 mod history;
 mod idempotency;
 mod journal;
+mod js_client;
 mod logs;
 mod members;
 mod membership;

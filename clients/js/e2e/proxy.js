@@ -9,7 +9,9 @@ export class Proxy {
   #pairs = new Set();
   /** Whether anything is done to connections. */
   isRough = false;
-  counts = { connections: 0, cut: 0, silent: 0, half: 0, late: 0 };
+  /** Whether anybody gets through. */
+  isShut = false;
+  counts = { connections: 0, cut: 0, silent: 0, half: 0, late: 0, lost: 0 };
 
   /** `target` says where the server is at the moment: {host, port}. */
   static async before(target, dice) {
@@ -26,6 +28,10 @@ export class Proxy {
   }
 
   #carry(client) {
+    if (this.isShut) {
+      client.destroy();
+      return;
+    }
     const server = connect({ ...this.#target(), allowHalfOpen: true });
     const pair = [client, server];
     this.#pairs.add(pair);
@@ -91,6 +97,12 @@ export class Proxy {
         this.#pairs.delete(pair);
       }
     }
+  }
+
+  /** Nobody gets through any more. */
+  shut() {
+    this.isShut = true;
+    this.cutSome(1);
   }
 
   close() {

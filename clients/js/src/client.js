@@ -140,11 +140,12 @@ export class IresChat extends Acts {
       this.#connection.stop(new ChatError({ code: 'AUTH_IDENTITY_MISMATCH', message: 'The new token is somebody else’s.', status: 409 }));
       return;
     }
-    const isFirst = this.session === null;
+    const isOther = this.#epoch !== undefined && this.#epoch !== data.epoch;
+    const isFirst = this.session === null || isOther;
     this.me = data.user;
     this.session = data;
     this.presence.clear();
-    if (this.#epoch !== undefined && this.#epoch !== data.epoch) this.#startOver();
+    if (isOther) this.#startOver();
     this.#epoch = data.epoch;
     this.emit('ready', data);
     const listed = new Set(data.rooms.map((room) => room.id));
