@@ -145,13 +145,14 @@ export class IresChat extends Acts {
     this.me = data.user;
     this.session = data;
     this.presence.clear();
-    if (isOther) this.#startOver();
+    if (isOther) this.#forget();
     this.#epoch = data.epoch;
-    this.emit('ready', data);
     const listed = new Set(data.rooms.map((room) => room.id));
     for (const room of data.rooms) this.#listed(room, !isFirst);
     // Not among the most recently active: the answer to a sync says whether they are ours.
     for (const room of this.#all.values()) if (!listed.has(room.id)) this.#syncer.want(room);
+    if (isOther) this.emit('reset', { reason: 'epoch' });
+    this.emit('ready', data);
     this.#syncer.open();
     this.#waiting.forEach(({ resolve }) => resolve());
     this.#waiting.clear();
@@ -180,11 +181,10 @@ export class IresChat extends Acts {
     }
   }
 
-  #startOver() {
+  #forget() {
     this.#syncer.forget();
     this.#all.clear();
     this.rooms.clear();
-    this.emit('reset', { reason: 'epoch' });
   }
 
   // ── rooms ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -138,7 +138,7 @@ test('rooms that are ours no more are gone, and those that we came into are ther
   sync(second).ok({ epoch: 'one', rooms: [], gone: ['attic'], more: [] });
   await settle();
 
-  assert.deepEqual(take(), ['ready', 'joined New', 'left gone']);
+  assert.deepEqual(take(), ['joined New', 'ready', 'left gone']);
   assert.deepEqual([...one.rooms.keys()], ['den', 'new']);
   one.close();
 });
