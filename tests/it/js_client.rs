@@ -67,6 +67,19 @@ fn the_package_holds_the_sources_the_types_and_the_readme_and_nothing_else() {
     assert_eq!(files, ["README.md", "events.d.ts", "index.d.ts", "package.json"]);
 }
 
+#[tokio::test]
+async fn tokens_are_renewed_on_the_connection_refreshed_and_given_up_when_the_server_says_so() {
+    let Some(directory) = installed() else { return };
+    for mode in ["lenient", "strict"] {
+        let app = TestApp::with(&[("CHAT_ACCESS_TOKEN_TTL", "3s"), ("CHAT_TOKEN_GRACE", "1s"), ("CHAT_AUTH_MODE", mode)]).await;
+
+        let node = run(directory, "node", &["e2e/tokens.js", app.base(), token::SECRET]);
+
+        assert_eq!(node.code, Some(0), "{mode}: {}{}", node.stdout, node.stderr);
+        assert!(node.stdout.ends_with("tokens done\n"), "{mode}: {}", node.stdout);
+    }
+}
+
 /// Kills the server whenever the clients' script asks for it, until it is done.
 fn live_through(app: &mut TestApp, directory: &Path, file: &Path, (first, seeds): (u64, u64)) -> Vec<String> {
     let mut node = bound("node");

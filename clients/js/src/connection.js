@@ -33,6 +33,7 @@ export class Connection extends Emitter {
   #pauseMs;
   #renewing = false;
   #cancelAgain = () => {};
+  #cancelRenewal = () => {};
 
   state = 'idle';
 
@@ -174,7 +175,8 @@ export class Connection extends Emitter {
     const life = Date.parse(expiresAt) - now;
     if (!(life > 0)) return;
     this.#tokens.lasts(life);
-    if (this.#tokens.canRenew) this.#later(life - Math.min(AHEAD_MS, life / 5), () => this.#renew());
+    this.#cancelRenewal();
+    if (this.#tokens.canRenew) this.#cancelRenewal = this.#later(life - Math.min(AHEAD_MS, life / 5), () => this.#renew());
   }
 
   /** Gets another token, and tells the server: the connection goes on. */
@@ -255,7 +257,9 @@ export class Connection extends Emitter {
 
   /** Something of this connection, which ends with it. */
   #later(ms, run) {
-    this.#cancels.add(this.#timers.after(ms, run));
+    const cancel = this.#timers.after(ms, run);
+    this.#cancels.add(cancel);
+    return cancel;
   }
 
   #clearTimers() {

@@ -122,8 +122,15 @@ test('a window has no holes, keeps its size, and grows when older ones are loade
   say(room);
 
   assert.deepEqual([room.messages.map(({ seq }) => seq), room.hasOlder], [[2, 3, 4, 5], true]);
+
+  // What is on its way reaches to what is oldest now: that stays until it is here.
+  const [log, older] = [room.loading(), message(1)];
+  say(room);
+  assert.deepEqual(room.messages.map(({ seq }) => seq), [2, 3, 4, 5, 6]);
+  room.loaded(log, page([older]));
+  assert.deepEqual([room.messages.map(({ seq }) => seq), room.hasOlder], [[1, 2, 3, 4, 5, 6], false]);
   room.keep(2);
-  assert.deepEqual(room.messages.map(({ seq }) => seq), [4, 5]);
+  assert.deepEqual(room.messages.map(({ seq }) => seq), [5, 6]);
 });
 
 test('what happens while a page is on its way happens to its messages too', () => {
