@@ -114,7 +114,7 @@ async fn p6_over_a_network_that_fails_the_client_loses_nothing_doubles_nothing_a
 
     let told = live_through(&mut app, directory, &file, (first, seeds));
 
-    told.iter().for_each(|line| println!("{line}"));
+    println!("{}", told.join("\n"));
     assert_eq!(told.iter().filter(|line| line.starts_with("e2e seed ")).count(), usize::try_from(seeds).unwrap());
     fs::remove_file(file).unwrap();
 }

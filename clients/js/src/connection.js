@@ -119,11 +119,7 @@ export class Connection extends Emitter {
     this.#try += 1;
     this.#clearTimers();
     this.#cancelAgain();
-    if (socket) {
-      socket.offAny();
-      socket.off();
-      socket.disconnect();
-    }
+    if (socket) letGo(socket);
     this.#become(next);
     this.#reject(disconnected());
     if (wasReady) this.emit('down');
@@ -266,6 +262,15 @@ export class Connection extends Emitter {
     this.#cancels.forEach((cancel) => cancel());
     this.#cancels.clear();
   }
+}
+
+/** Nothing is heard of a socket any more. It says goodbye, and where that is possible (in Node) does not wait for the answer. */
+function letGo(socket) {
+  socket.offAny();
+  socket.off();
+  const ws = socket.io?.engine?.transport?.ws;
+  socket.disconnect();
+  ws?.terminate?.();
 }
 
 /** With strict authentication the message of a refusal begins with its code. */
