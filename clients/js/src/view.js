@@ -272,7 +272,8 @@ export class RoomView {
     this.#marks += 1;
     [this.readSeq, this.deliveredSeq] = [data.readSeq, data.deliveredSeq];
     // The server may have counted what has not come here yet, so what is here counts, if it is enough.
-    if (this.feed.isStale || (this.hasOlder && !(this.messages[0]?.seq <= this.readSeq + 1))) {
+    const isHere = this.readSeq >= this.feed.cursor || !this.hasOlder || this.messages[0]?.seq <= this.readSeq + 1;
+    if (this.feed.isStale || !isHere) {
       if (data.unread !== undefined) this.#counts(data);
       return true;
     }

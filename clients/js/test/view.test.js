@@ -88,6 +88,7 @@ test('a marker counts what is here, for the server may have counted what has not
 
 test('where not enough is here, the server counts, and what is unread is asked for again', () => {
   const room = den({ more: { unread: 40, read: { seq: 2, deliveredSeq: 2 } } });
+  room.feed.cursor = 42;
   assert.equal(room.marked({ roomId: 'den', readSeq: 30, deliveredSeq: 30, unread: 10, mentions: 1 }), true);
   assert.deepEqual([room.unread, room.mentions], [10, 1]);
 
