@@ -93,7 +93,7 @@ export class RoomView {
       if (room[name] !== undefined) this[name] = room[name];
     }
     if (room.lastMessage !== undefined) this.#setLast(room.lastMessage);
-    if (room.read && marks === this.#marks) {
+    if (room.unread !== undefined && room.read && marks === this.#marks) {
       [this.readSeq, this.deliveredSeq] = [room.read.seq, room.read.deliveredSeq];
       this.#counts(room);
     }

@@ -150,6 +150,7 @@ test('coming in and going are told as they happen, also more than once', async (
   const joined = (lastSeq) => ({ roomId: 'den', userId: 'me', self: true, room: overview(), membership: { role: 'member' }, lastSeq, read: { seq: 0, deliveredSeq: 0 }, members: [], messages: [] });
 
   socket().says('chat:room:joined', joined(3));
+  assert.deepEqual([one.rooms.get('den').unread, one.rooms.get('den').membership.role], [0, 'member']);
   socket().says('chat:room:left', { roomId: 'den', userId: 'me', self: true, reason: 'removed', seq: 4 });
   socket().says('chat:room:joined', joined(5));
   // Of before: the answer to a sync was quicker.
