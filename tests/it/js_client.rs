@@ -16,8 +16,8 @@ use serde_json::Value;
 use crate::support::{Finished, Running, TestApp, bound, npm, token};
 
 /// How many seeds are lived through unless it is said, and how many at the same time.
-const SEEDS: u64 = 6;
-const AT_ONCE: u64 = 3;
+const SEEDS: u64 = 4;
+const AT_ONCE: u64 = 4;
 
 /// Where the client is ready to run, or `None` where that is not possible.
 fn installed() -> Option<&'static Path> {

@@ -13,7 +13,9 @@ import { Proxy } from './proxy.js';
 import { Store, get, history, mint, plain } from './world.js';
 
 const [file, secret, firstSeed, seeds, atOnce, restarts] = process.argv.slice(2);
-const base = () => readFileSync(file, 'utf8').trim();
+let last;
+// The file may just be written.
+const base = () => (last = readFileSync(file, 'utf8').trim() || last);
 const target = () => {
   const { hostname, port } = new URL(base());
   return { host: hostname, port: Number(port) };

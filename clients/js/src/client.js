@@ -59,7 +59,8 @@ export class IresChat extends Acts {
     this.#options = { ...settings, storageKey: settings.storageKey ?? `ires-chat:${base}` };
     this.#wait = { base: settings.reconnectMinMs, max: settings.reconnectMaxMs };
     const wait = this.#wait;
-    this.#rest = new Rest({ url: base, fetch: settings.fetch, timers, wait, timeoutMs: settings.ackTimeoutMs });
+    const [timeoutMs, patienceMs] = [settings.ackTimeoutMs, settings.requestTimeoutMs];
+    this.#rest = new Rest({ url: base, fetch: settings.fetch, timers, wait, random, timeoutMs, patienceMs });
     const tokens = tokensFrom(settings, { rest: this.#rest, timers, wait, tell: (session) => this.emit('session', session) });
     this.#rest.tokens = tokens;
     this.#connection = new Connection({ ...settings, url: base + settings.namespace, tokens, timers, wait });

@@ -1,9 +1,7 @@
 // Requests to the REST side: the token goes with them, an ended one is renewed once, what passes is tried again.
 
-import { ChatError, closed, network } from './errors.js';
+import { ChatError, asChatError, closed, network } from './errors.js';
 import { backoff } from './timers.js';
-
-const TRIES = 5;
 
 export class Rest {
   #base;
@@ -12,14 +10,18 @@ export class Rest {
   #tokens;
   #wait;
   #timeoutMs;
+  #patienceMs;
+  #random;
   #end = new AbortController();
 
-  constructor({ url, fetch, timers, wait, timeoutMs }) {
+  constructor({ url, fetch, timers, wait, random, timeoutMs, patienceMs }) {
     this.#base = `${url}/api/v1`;
     this.#fetch = fetch ?? ((...request) => globalThis.fetch(...request));
     this.#timers = timers;
     this.#wait = wait;
     this.#timeoutMs = timeoutMs;
+    this.#patienceMs = patienceMs;
+    this.#random = random;
   }
 
   /** Where tokens come from; they come by this class themselves. */
@@ -29,15 +31,19 @@ export class Rest {
 
   /** What answers the question, or a ChatError. Tried again while that may help: so only for what may be done twice. */
   async call(method, path, body) {
+    const until = Date.now() + this.#patienceMs;
     for (let tries = 0; ; tries += 1) {
-      const token = await this.#tokens.current();
+      let token;
       try {
+        token = await this.#tokens.current();
         return await this.once(method, path, body, token);
-      } catch (error) {
-        const isLast = tries + 1 >= TRIES || this.#end.signal.aborted;
-        if (isLast || !(error.isBadToken || error.retryable)) throw error;
+      } catch (thrown) {
+        const error = asChatError(thrown);
+        const pause = error.isBadToken ? 0 : (error.retryAfterMs ?? 0) + backoff(tries, this.#wait, this.#random);
+        const isOver = error.isFatal || this.#end.signal.aborted || Date.now() + pause >= until;
+        if (isOver || !(error.isBadToken || error.retryable)) throw error;
         if (error.isBadToken) this.#tokens.refuse(token, error);
-        else await this.#pause(Math.max(error.retryAfterMs ?? 0, backoff(tries, this.#wait)));
+        else await this.#pause(pause);
       }
     }
   }
