@@ -5,9 +5,10 @@
 
 import { io as officialIo } from 'socket.io-client';
 import { Acts } from './acts.js';
-import { ChatError, asChatError, closed, timedOut } from './errors.js';
+import { ChatError, closed, timedOut } from './errors.js';
 import { Connection } from './connection.js';
 import { uniqueId } from './ids.js';
+import { Kept } from './kept.js';
 import { Outbox } from './outbox.js';
 import { Rest } from './rest.js';
 import { Syncer } from './syncer.js';
@@ -36,6 +37,7 @@ export class IresChat extends Acts {
   #rest;
   #connection;
   #outbox;
+  #kept;
   #syncer;
   /** All rooms, also those of which only a number is known so far. */
   #all = new Map();
@@ -56,7 +58,8 @@ export class IresChat extends Acts {
     const settings = { ...DEFAULTS, ...options };
     const base = url.replace(/\/+$/, '');
     const [timers, random] = [this.#timers, settings.random];
-    this.#options = { ...settings, storageKey: settings.storageKey ?? `ires-chat:${base}` };
+    this.#options = settings;
+    this.#kept = new Kept(settings.storage, settings.storageKey ?? `ires-chat:${base}`, (error) => this.emit('error', error));
     this.#wait = { base: settings.reconnectMinMs, max: settings.reconnectMaxMs };
     const wait = this.#wait;
     const [timeoutMs, patienceMs] = [settings.ackTimeoutMs, settings.requestTimeoutMs];
@@ -68,7 +71,7 @@ export class IresChat extends Acts {
       send: (payload) => this.#connection.request('chat:message', payload),
       resolve: (room) => this.#named(room)?.id ?? room,
       tell: (...told) => this.emit(...told),
-      save: () => this.#save(),
+      save: () => (this.#isRestored && !this.#over ? this.#kept.save(this.me.id, this.#outbox.entries()) : undefined),
       timers,
       wait,
       random,
@@ -164,7 +167,7 @@ export class IresChat extends Acts {
   async #openOutbox() {
     if (!this.#isRestored) {
       this.#isRestored = true;
-      const stored = await this.#load();
+      const stored = await this.#kept.load(this.me.id);
       if (this.#over) return;
       this.#outbox.restore(stored);
     }
@@ -343,30 +346,6 @@ export class IresChat extends Acts {
 
   cancel(clientMsgId) {
     return this.#outbox.cancel(clientMsgId);
-  }
-
-  get #storageKey() {
-    return `${this.#options.storageKey}:${this.me.id}`;
-  }
-
-  async #load() {
-    try {
-      return JSON.parse((await this.#options.storage?.getItem(this.#storageKey)) ?? '[]');
-    } catch (error) {
-      this.emit('error', asChatError(error));
-      return [];
-    }
-  }
-
-  /** A storage that fails keeps nobody from speaking. */
-  async #save() {
-    const { storage } = this.#options;
-    if (!storage || !this.#isRestored || this.#over) return;
-    try {
-      await storage.setItem(this.#storageKey, JSON.stringify(this.#outbox.entries()));
-    } catch (error) {
-      this.emit('error', asChatError(error));
-    }
   }
 
   // ── questions ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -3,19 +3,11 @@
 // A message is replaced, never written to, so that whoever rendered it sees by identity that it changed. Every state of a
 // message has a number, its `rev`, and only a higher one replaces it: so nothing can be applied twice.
 
+import { KINDS, changes, stub } from './changes.js';
 import { Feed } from './feed.js';
 
 /** The server counts no further. */
 const MOST_UNREAD = 1_000;
-
-const KINDS = {
-  'chat:message:edited': 'edited',
-  'chat:message:deleted': 'deleted',
-  'chat:reaction:added': 'reaction',
-  'chat:reaction:removed': 'reaction',
-  'chat:message:pinned': 'pinned',
-  'chat:message:unpinned': 'unpinned',
-};
 
 export class RoomView {
   #who;
@@ -386,29 +378,4 @@ export class RoomView {
 
 function change(room, kind, seq, messageId, message, event) {
   return ['changed', { roomId: room.id, seq, kind, messageId, message, event }, room];
-}
-
-/** What is left of a message. When exactly it was deleted, no event says. */
-function stub(old, { deletedBy, reason }) {
-  const nothing = { content: '', mentions: [], attachments: [], reactions: {}, deletedAt: new Date().toISOString(), deletedBy };
-  const gone = { ownReactions: undefined, metadata: undefined, pinnedAt: undefined, pinnedBy: undefined };
-  return { ...nothing, ...gone, ...(reason === undefined ? {} : { deleteReason: reason }) };
-}
-
-function changes(event, data, old, me) {
-  switch (event) {
-    case 'chat:message:edited':
-      return { content: data.content, mentions: data.mentions, editedAt: data.editedAt, editCount: data.editCount };
-    case 'chat:message:pinned':
-      return { pinnedAt: new Date().toISOString(), pinnedBy: data.by };
-    case 'chat:message:unpinned':
-      return { pinnedAt: undefined, pinnedBy: undefined };
-    default:
-      return { reactions: data.counts, ...(data.userId === me ? { ownReactions: own(event, data.emoji, old.ownReactions) } : {}) };
-  }
-}
-
-function own(event, emoji, before = []) {
-  const others = before.filter((other) => other !== emoji);
-  return event === 'chat:reaction:added' ? [...others, emoji] : others;
 }
