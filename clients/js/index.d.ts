@@ -185,8 +185,8 @@ export interface SessionReady {
   tokenExpiresAt: string;
   serverTime: string;
   epoch: string;
-  limits: Record<string, number>;
-  features: Record<string, boolean>;
+  limits: Record<string, unknown>;
+  features: Record<string, unknown>;
   defaultRoomId: string;
   rooms: (Room & Record<string, unknown>)[];
 }
