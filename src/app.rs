@@ -3,6 +3,8 @@
 use crate::{
     auth::{Identities, Sessions, passwords::Passwords, tokens::Keys},
     config::{Settings, Switch},
+    database,
+    error::Result,
     lobby::{QuietRooms, snapshots::Snapshots},
     messages::journal::Journal,
     presence::{Presence, typing::Typing},
@@ -12,7 +14,7 @@ use crate::{
     search::Search,
     session::Arrivals,
 };
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, Transaction};
 use std::{ops::Deref, sync::Arc, time::Duration};
 use uuid::Uuid;
 
@@ -66,6 +68,14 @@ impl App {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    /// Begins a transaction, as every transaction of the pool is begun: see [`database::begin`].
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` without the database.
+    pub async fn begin(&self) -> Result<Transaction<'static, Postgres>> {
+        database::begin(&self.db, "BEGIN").await
     }
 
     /// How long the database may take before somebody who waits is told `UNAVAILABLE`.

@@ -2,10 +2,10 @@
 
 use crate::{
     config::{DatabaseSettings, Secret},
-    error::Result,
+    error::{Error, Result},
 };
 use sqlx::{
-    ConnectOptions, Connection, PgConnection, PgPool,
+    ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction,
     migrate::{Migrate, MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
     query, query_scalar,
@@ -76,6 +76,20 @@ pub fn pool(options: PgConnectOptions, settings: &DatabaseSettings) -> PgPool {
         .max_connections(settings.database_connections)
         .acquire_timeout(settings.database_timeout.min(Duration::from_secs(3)))
         .connect_lazy_with(options)
+}
+
+/// Begins a transaction with this statement.
+///
+/// A task of its own waits for the answer. Whoever asks may be given up at any moment, as when a client hangs up or its time is
+/// over; were that between `BEGIN` and its answer, sqlx would take the connection back as one without a transaction, and
+/// whatever it is used for next would be written into one that nobody commits.
+///
+/// # Errors
+/// `UNAVAILABLE` without the database.
+pub async fn begin(db: &PgPool, statement: &'static str) -> Result<Transaction<'static, Postgres>> {
+    let db = db.clone();
+    let begun = tokio::spawn(async move { db.begin_with(statement).await }).await;
+    Ok(begun.map_err(Error::internal)??)
 }
 
 /// Connects once, and checks that this is a Postgres that keeps what it confirms.

@@ -227,7 +227,7 @@ pub async fn register(app: &App, new: Registration) -> Result<LoggedIn> {
         return Err(Error::Forbidden("accounts are not made here"));
     }
     let hash = app.passwords.hash(new.password.clone()).await?;
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.begin().await?;
     let user = make_account(&mut tx, &new, &hash, app.default_room).await?;
     let answer = open_session(app, &mut tx, user).await?;
     tx.commit().await?;
@@ -257,7 +257,7 @@ pub async fn log_in(app: &App, credentials: Credentials) -> Result<LoggedIn> {
     let (user, hash) = account.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
     let known = app.passwords.verify(credentials.password, hash).await?;
     let user = user.filter(|_| known).ok_or(Error::InvalidCredentials)?;
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.begin().await?;
     let answer = open_session(app, &mut tx, user).await?;
     tx.commit().await?;
     Ok(answer)
@@ -284,7 +284,7 @@ fn answer(app: &App, user: User, session_id: Uuid, refresh_token: String, now: D
 /// `AUTH_TOKEN_INVALID`, `AUTH_TOKEN_EXPIRED` or `AUTH_REVOKED`.
 pub async fn refresh(app: &App, token: &str) -> Result<LoggedIn> {
     let hash = tokens::hash_of(token);
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.begin().await?;
     let found = store::lock_refresh_token(&mut tx, &hash).await?.ok_or(Error::TokenInvalid("it is not a refresh token of ours"))?;
     let now = Utc::now();
     if found.holder.ended {

@@ -116,7 +116,7 @@ pub async fn create(app: &App, maker: &AuthUser, new: NewRoom) -> Result<(Room, 
 
     let ids: Vec<String> = members.iter().map(|id| id.as_str().to_owned()).collect();
     let turn = app.turns.take(id, app.patience()).await?;
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.begin().await?;
     let row = NewRoomRow {
         id,
         slug: new.slug.as_ref().map(Slug::as_str),

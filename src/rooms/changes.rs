@@ -29,7 +29,7 @@ impl Change {
     /// `ROOM_NOT_FOUND`, `UNAVAILABLE` if the room's turn does not come in time.
     pub async fn begin(app: &App, caller: &UserId, room: RoomId) -> Result<Self> {
         let turn = app.turns.take(room, app.patience()).await?;
-        let mut tx = app.db.begin().await?;
+        let mut tx = app.begin().await?;
         lock(&mut tx, room).await?;
         let seat = store::find(&mut *tx, caller, &RoomRef::Id(room)).await?.ok_or(Error::RoomNotFound)?;
         Ok(Self { seat, tx, turn })

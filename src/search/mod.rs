@@ -19,6 +19,7 @@ mod tokens;
 
 use crate::{
     app::App,
+    database,
     error::{Error, Result},
     messages::{self, Message, reactions},
     rooms::{self, RoomId, RoomRef},
@@ -125,7 +126,7 @@ pub async fn search(app: &App, asker: &UserId, question: Question) -> Result<(Ve
 }
 
 async fn find(app: &App, asker: &UserId, question: &Question) -> Result<(Vec<Found>, Option<Position>)> {
-    let mut tx = app.db.begin_with(SNAPSHOT).await?;
+    let mut tx = database::begin(&app.db, SNAPSHOT).await?;
     let room = match &question.room {
         Some(room) => {
             let seat = rooms::store::find(&mut *tx, asker, room).await?.ok_or(Error::RoomNotFound)?;

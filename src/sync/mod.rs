@@ -12,6 +12,7 @@ mod window;
 use crate::{
     app::App,
     auth::AuthUser,
+    database,
     error::{Error, Result},
     lobby::views::{self, Overview},
     messages::{self, reactions},
@@ -20,7 +21,7 @@ use crate::{
 };
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 use std::collections::VecDeque;
 use window::{Item, Limits, newest, oldest};
 
@@ -99,7 +100,7 @@ pub async fn sync(app: &App, caller: &AuthUser, known: Vec<(String, i64)>, limit
     let parsed: Vec<Option<RoomRef>> = known.iter().map(|(name, _)| RoomRef::parse(name).ok()).collect();
     let (places, asked): (Vec<usize>, Vec<_>) =
         parsed.iter().enumerate().filter_map(|(place, room)| Some((place, (caller.id(), room.as_ref()?)))).unzip();
-    let mut tx = app.db.begin_with(SNAPSHOT).await?;
+    let mut tx = database::begin(&app.db, SNAPSHOT).await?;
     let mut seats: Vec<Option<Seat>> = known.iter().map(|_| None).collect();
     for (place, seat) in rooms::store::find_each(&mut *tx, &asked).await? {
         seats[places[place]] = Some(seat).filter(|seat| seat.membership.is_some());
@@ -137,7 +138,7 @@ pub async fn sync(app: &App, caller: &AuthUser, known: Vec<(String, i64)>, limit
 /// # Errors
 /// `ROOM_NOT_FOUND`, `NOT_A_MEMBER`, `BANNED`; `UNAVAILABLE` without the database.
 pub async fn changes(app: &App, caller: &AuthUser, room: &RoomRef, since: i64, until: Option<i64>, limit: i64) -> Result<Changes> {
-    let mut tx: Transaction<'_, Postgres> = app.db.begin_with(SNAPSHOT).await?;
+    let mut tx = database::begin(&app.db, SNAPSHOT).await?;
     let seat = rooms::store::find(&mut *tx, caller.id(), room).await?.ok_or(Error::RoomNotFound)?;
     seat.membership()?;
     let read = match until {

@@ -4,53 +4,19 @@
 
 use std::{
     fs,
-    io::Write,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     sync::OnceLock,
 };
 
-use crate::support::{Finished, Running, TestApp, bound, token};
+use crate::support::{Finished, Running, TestApp, bound, npm, token};
 
 const CLIENTS: [&str; 2] = ["socket.io-client-seed", "socket.io-client-newest"];
-
-/// Says it past the test runner, which would swallow it.
-fn skip(reason: &str) {
-    let line = format!("\n!!! SKIPPED: the official socket.io-client was not tried: {reason} !!!\n");
-    _ = std::io::stderr().write_all(line.as_bytes());
-}
 
 /// The directory with the clients installed, or `None` where that is not possible.
 fn installed() -> Option<&'static Path> {
     static DIRECTORY: OnceLock<Option<PathBuf>> = OnceLock::new();
-    DIRECTORY.get_or_init(|| install().map_err(|reason| skip(&reason)).ok()).as_deref()
-}
-
-fn install() -> Result<PathBuf, String> {
-    for program in ["node", "npm"] {
-        let there = Command::new(program).arg("--version").stdout(Stdio::null()).status();
-        if !there.is_ok_and(|status| status.success()) {
-            return Err(format!("{program} is not installed"));
-        }
-    }
-    let (from, to) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node"), Path::new(env!("CARGO_TARGET_TMPDIR")).join("node"));
-    let lock = "package-lock.json";
-    let fresh = fs::read(to.join(lock)).ok() != fs::read(from.join(lock)).ok() || !to.join("node_modules").exists();
-    fs::create_dir_all(&to).unwrap();
-    for file in fs::read_dir(&from).unwrap().map(Result::unwrap).filter(|file| file.path().is_file()) {
-        fs::copy(file.path(), to.join(file.file_name())).unwrap();
-    }
-    if fresh {
-        let arguments = ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=1", "--fetch-timeout=20000"];
-        let npm: Finished = Command::new("npm").args(arguments).current_dir(&to).output().unwrap().into();
-        if npm.code != Some(0) {
-            _ = fs::remove_dir_all(to.join("node_modules"));
-            let away = ["ENOTFOUND", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "ENOTCACHED"];
-            assert!(away.iter().any(|code| npm.stderr.contains(code)), "npm ci failed: {}", npm.stderr);
-            return Err("the npm registry cannot be reached".to_owned());
-        }
-    }
-    Ok(to)
+    let skip = |reason: String| npm::skip("the official socket.io-client", &reason);
+    DIRECTORY.get_or_init(|| npm::install("tests/node", "node").map_err(skip).ok()).as_deref()
 }
 
 /// Runs `flow.cjs` for one client and one way of transport against a server of its own.

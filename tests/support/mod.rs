@@ -13,6 +13,7 @@ mod inbox;
 pub mod json;
 mod load;
 pub mod mirror;
+pub mod npm;
 mod polling;
 mod process;
 pub mod proxy;

@@ -1,0 +1,2 @@
+// Only types: see events.d.ts.
+export {};
