@@ -273,7 +273,7 @@ impl<'a> Bench<'a> {
                  INSERT INTO users (id) VALUES ('{READER}') ON CONFLICT DO NOTHING;
                  INSERT INTO rooms (id, slug, type, name, created_by, member_count, last_seq, last_message_seq)
                      VALUES (gen_random_uuid(), '{room}', 'group', '{room}', '{READER}', 1, {length}, {length});
-                 INSERT INTO room_members (room_id, user_id, role) SELECT id, '{READER}', 'owner' FROM rooms WHERE slug = '{room}';
+                 INSERT INTO room_members (room_id, user_id, role, read_seq) SELECT id, '{READER}', 'owner', {length} FROM rooms WHERE slug = '{room}';
                  INSERT INTO messages (room_id, seq, rev, id, author_id, type, content, created_at)
                      SELECT r.id, n, n, gen_random_uuid(), '{READER}', 'text', {content}, now() - ({length} - n) * interval '1 second'
                      FROM rooms AS r, generate_series(1, {length}) AS n WHERE r.slug = '{room}';"

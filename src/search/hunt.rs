@@ -107,6 +107,9 @@ pub(super) struct Hunt<'a> {
     messages: usize,
     bytes: usize,
     begun: Instant,
+    /// How many candidates, and messages that are not in the index, are read next: more each time, if that was not enough.
+    candidates: usize,
+    walked: usize,
 }
 
 impl<'a> Hunt<'a> {
@@ -116,6 +119,9 @@ impl<'a> Hunt<'a> {
         let segments = store::segments(&mut *db, &rooms, &quarry.filter).await?;
         let mut hunt = Self {
             db,
+            // Most candidates are hits.
+            candidates: (2 * quarry.limit).min(READ),
+            walked: (4 * quarry.limit).min(READ),
             quarry,
             waiting: BinaryHeap::new(),
             hits: BinaryHeap::new(),
@@ -136,7 +142,7 @@ impl<'a> Hunt<'a> {
     /// The hits of a page, the latest first, and before what the next page begins, if there may be one.
     pub async fn run(mut self) -> Result<(Vec<Key>, Option<Key>)> {
         let mut page = Vec::with_capacity(self.quarry.limit);
-        let (mut width, mut read) = (1, (4 * self.quarry.limit).min(READ));
+        let mut width = 1;
         loop {
             let latest = self.waiting.peek().map(|stretch| stretch.bound);
             while page.len() < self.quarry.limit
@@ -158,9 +164,8 @@ impl<'a> Hunt<'a> {
             if self.is_tired() && next < self.quarry.before {
                 return Ok((page, Some(next)));
             }
-            self.look(width, read).await?;
+            self.look(width).await?;
             width = (width * 2).min(WIDTH);
-            read = (read * 2).min(READ);
         }
     }
 
@@ -193,25 +198,36 @@ impl<'a> Hunt<'a> {
     }
 
     /// Looks into the latest stretches.
-    async fn look(&mut self, width: usize, read: usize) -> Result<()> {
+    async fn look(&mut self, width: usize) -> Result<()> {
         let (mut segments, mut candidates, mut tails) = (Vec::new(), Vec::new(), Vec::new());
+        let mut likely = 0;
         for _ in 0..width {
+            // What is earlier than enough candidates is not needed yet.
+            if likely >= self.candidates {
+                break;
+            }
             let Some(Stretch { room, rest, .. }) = self.waiting.pop() else { break };
             match rest {
                 Rest::Segment(segment) => segments.push(segment),
-                Rest::Candidates(segment, seqs) => candidates.push((segment, seqs)),
+                Rest::Candidates(segment, seqs) => {
+                    likely += seqs.len();
+                    candidates.push((segment, seqs));
+                }
                 Rest::Tail(after, until) => tails.push((room, after, until)),
             }
         }
-        let each = (read / (candidates.len() + tails.len()).max(1)).max(LEAST);
         if !segments.is_empty() {
             self.look_up(segments).await?;
         }
         if !candidates.is_empty() {
+            let each = (self.candidates / candidates.len()).max(LEAST);
             self.look_at(candidates, each).await?;
+            self.candidates = (self.candidates * 2).min(READ);
         }
         if !tails.is_empty() {
+            let each = (self.walked / tails.len()).max(LEAST);
             self.walk(&tails, each).await?;
+            self.walked = (self.walked * 2).min(READ);
         }
         Ok(())
     }
