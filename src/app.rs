@@ -3,6 +3,7 @@
 use crate::{
     auth::{Identities, Sessions, passwords::Passwords, tokens::Keys},
     config::{Settings, Switch},
+    limits::Limits,
     lobby::{QuietRooms, snapshots::Snapshots},
     messages::journal::Journal,
     presence::{Presence, typing::Typing},
@@ -29,6 +30,8 @@ pub struct Parts {
     pub keys: Keys,
     /// Hashes passwords.
     pub passwords: Passwords,
+    /// How much anybody may do.
+    pub limits: Limits,
     /// Finds out who holds tokens.
     pub identities: Identities,
     /// Who was found lately.

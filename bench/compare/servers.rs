@@ -173,7 +173,7 @@ impl<'a> Bench<'a> {
             Kind::Nest | Kind::Node | Kind::Group => Command::new("node"),
         };
         match kind {
-            Kind::Ires | Kind::Before => command.arg("serve").env("CHAT_REGISTRATION", "off").env("RUST_LOG", "warn"),
+            Kind::Ires | Kind::Before => command.arg("serve").env("CHAT_REGISTRATION", "off").env("CHAT_LIMITS", "off").env("RUST_LOG", "warn"),
             Kind::Ceiling => command.arg("ceiling"),
             Kind::Nest => command.arg("dist/main.js").current_dir(peers.join("nest")),
             Kind::Node | Kind::Group => command.arg("server.js").current_dir(peers.join("node")),
