@@ -9,7 +9,7 @@ use crate::{
     presence::{Presence, typing::Typing},
     realtime::Realtime,
     receipts::Receipts,
-    rooms::{RoomId, Slugs, turns::Turns},
+    rooms::{RoomId, Slugs, slow::SlowRooms, turns::Turns},
     session::Arrivals,
 };
 use sqlx::PgPool;
@@ -48,6 +48,8 @@ pub struct Parts {
     pub turns: Arc<Turns>,
     /// Which rooms the slugs mean.
     pub slugs: Slugs,
+    /// Which rooms are in slow mode.
+    pub slow_rooms: SlowRooms,
     /// Who is here.
     pub presence: Presence,
     /// Who is typing.

@@ -80,6 +80,7 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
         realtime,
         turns,
         slugs: rooms::Slugs::default(),
+        slow_rooms: rooms::slow::SlowRooms::default(),
         presence,
         typing: presence::typing::Typing::default(),
         receipts: Receipts::default(),
@@ -88,6 +89,7 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
         epoch,
         settings,
     });
+    app.slow_rooms.refresh(&app.db).await.map_err(|error| error.to_string())?;
     tokio::spawn(presence::tell_edges(app.clone(), edges));
     tokio::spawn(receipts::telling::tell_moved(app.clone()));
     tokio::spawn(session::watch(app.clone()));

@@ -46,7 +46,7 @@ const TICK: Duration = Duration::from_millis(250);
 const SIZES_EVERY: u32 = 20;
 /// How often expired sessions are removed: every hour.
 const CLEAN_EVERY: u32 = 14_400;
-/// How often sessions that ended elsewhere are looked for (the contract's 1 s).
+/// How often sessions that ended elsewhere, and rooms that were made slow there, are looked for (the contract's 1 s).
 const ENDED_EVERY: u32 = 4;
 /// How often buckets that are full again are forgotten: every minute.
 const FORGET_EVERY: u32 = 240;
@@ -383,7 +383,12 @@ pub async fn watch(app: App) {
         }
         if count.is_multiple_of(ENDED_EVERY) {
             match auth::close_ended(&app, ended_until).await {
-                Ok(until) => ended_until = Some(until),
+                Ok(until) => {
+                    ended_until = Some(until);
+                    if let Err(error) = app.slow_rooms.refresh(&app.db).await {
+                        tracing::debug!(%error, "rooms in slow mode could not be looked for");
+                    }
+                }
                 Err(error) => tracing::debug!(%error, "ended sessions could not be looked for"),
             }
         }

@@ -329,13 +329,7 @@ async fn begin(job: Job) {
     tracing::debug!(connection.id = %connection.id, event = ?name, bytes = job.raw.as_ref().map(String::len), "an event arrived");
     let mut pending = Pending { connection, event: name, reference: None, ack: job.ack };
     pending.reference = payload.as_ref().ok().and_then(reference);
-    let class = event.map_or(Class::Any, |event| event.class);
-    if let Some(error) = pending.ask(app, class).refusal() {
-        let source = pending.source();
-        let is_dropped = class.is_dropped() && matches!(source, Source::User(_));
-        let answer = if is_dropped { Answer::of(&json!({ "dropped": true, "retryAfterMs": error.retry_after_ms() })) } else { Err(error) };
-        return pending.refuse(app, class, &source, answer);
-    }
+    let Some(pending) = pending.within_limits(app, event.map_or(Class::Any, |event| event.class)) else { return };
     let most = if event.is_some_and(|event| event.overtakes) { IN_FLIGHT } else { 1 };
     pending.connection.lane.until_fewer_than(most).await;
     if event.is_none_or(|event| !event.open) {
@@ -419,6 +413,16 @@ impl Pending {
             Some(user) if !class.is_by_address() => app.limits.take(class, &user.user),
             _ => app.limits.take_of_address(Class::Connect, self.connection.address),
         }
+    }
+
+    /// Gives it back if there is a token for it, and otherwise answers it.
+    fn within_limits(self, app: &App, class: Class) -> Option<Self> {
+        let Some(error) = self.ask(app, class).refusal() else { return Some(self) };
+        let source = self.source();
+        let is_dropped = class.is_dropped() && matches!(source, Source::User(_));
+        let answer = if is_dropped { Answer::of(&json!({ "dropped": true, "retryAfterMs": error.retry_after_ms() })) } else { Err(error) };
+        self.refuse(app, class, &source, answer);
+        None
     }
 
     /// Says that there was too much, or nothing more to those who go on all the same: they are closed.

@@ -15,7 +15,7 @@ use ires_chat::{
     config::duration,
     embedded::{Cluster, Options},
 };
-use servers::{Bench, Kind};
+use servers::{Bench, Kind, LIMITED, UNLIMITED};
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -35,7 +35,7 @@ struct Cli {
     #[arg(long, value_delimiter = ',', default_value = "ires,nest,node,group,ceiling")]
     servers: Vec<Kind>,
     /// What is done to them, comma-separated
-    #[arg(long, value_delimiter = ',', default_value = "S1w4,S1w1,S1r,S2w4,S2r,S3,S5,H")]
+    #[arg(long, value_delimiter = ',', default_value = "S1w4,S1w1,S1r,S2w4,S2r,F,S3,S5,H")]
     workloads: Vec<Workload>,
     /// Another build of ires-chat to measure beside this one: what a change costs, or gives
     #[arg(long)]
@@ -125,7 +125,7 @@ fn compare(cli: &Cli) -> Result<(), String> {
 
 fn measure(bench: &mut Bench<'_>, kind: Kind, workload: Workload, cli: &Cli) -> Result<Outcome, String> {
     let lengths: &[u64] = if workload == Workload::H { &cli.history } else { &[] };
-    let running = bench.start(kind, lengths)?;
+    let running = bench.start(kind, lengths, if workload == Workload::F { LIMITED } else { UNLIMITED })?;
     // What was loaded or dropped before is written out first: it is not what is measured.
     bench.checkpoint()?;
     let outcome = run(&running.target, workload, cli.duration);

@@ -50,13 +50,17 @@ impl FromStr for Network {
     }
 }
 
+/// Whether an address is that of a trusted proxy.
+pub fn is_trusted(address: IpAddr, trusted: &[Network]) -> bool {
+    trusted.iter().any(|network| network.contains(address.to_canonical()))
+}
+
 /// The client behind a request that came from `peer` with these values of `X-Forwarded-For`. Several headers are one list
 /// (RFC 9110 §5.3).
 pub fn client<'a>(peer: IpAddr, forwarded: impl DoubleEndedIterator<Item = &'a [u8]>, trusted: &[Network]) -> IpAddr {
-    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
     let mut client = peer.to_canonical();
     for hop in forwarded.rev().flat_map(|line| line.rsplit(|byte| *byte == b',')) {
-        if !is_trusted(client) {
+        if !is_trusted(client, trusted) {
             break;
         }
         // What cannot be read was written by nobody whom we could name: then it is the proxy that counts.

@@ -41,6 +41,8 @@ pub struct Visitor(Arc<Visit>);
 
 struct Visit {
     address: IpAddr,
+    /// Whether it is said to be forwarded by somebody whom we do not believe.
+    is_disbelieved: bool,
     /// Whether its handshake has been used for a namespace.
     admitted: AtomicBool,
     /// Its place among the connections of its address, kept as long as the engine keeps the handshake.
@@ -50,7 +52,7 @@ struct Visit {
 impl Visitor {
     /// Looks at a request that came on a wire.
     pub fn of(app: &App, wire: &Wire, headers: &HeaderMap) -> Self {
-        Self::with(client(app, wire, headers), None)
+        Self::new(app, wire, headers, None)
     }
 
     /// Looks at a handshake, which takes a place among the connections of its address.
@@ -62,19 +64,29 @@ impl Visitor {
         let refused = match app.limits.take_of_address(Class::Connect, address).refusal() {
             Some(error) => error,
             None => match app.limits.connect_address(address) {
-                Ok(slot) => return Ok(Self::with(address, Some(slot))),
+                Ok(slot) => return Ok(Self::new(app, wire, headers, Some(slot))),
                 Err(error) => error,
             },
         };
-        app.limits.note_refusal(Class::Connect, &Source::Address(address::source(address)));
-        if headers.contains_key(FORWARDED_FOR) && address == wire.peer() {
-            tracing::debug!(%address, "X-Forwarded-For of the refused handshake does not count: its sender is not in CHAT_TRUSTED_PROXIES");
-        }
+        Self::new(app, wire, headers, None).note_refusal(app, Class::Connect);
         Err(refused)
     }
 
-    fn with(address: IpAddr, slot: Option<Slot<IpAddr>>) -> Self {
-        Self(Arc::new(Visit { address, admitted: AtomicBool::new(false), _slot: slot }))
+    fn new(app: &App, wire: &Wire, headers: &HeaderMap, slot: Option<Slot<IpAddr>>) -> Self {
+        let address = client(app, wire, headers);
+        let is_disbelieved = headers.contains_key(FORWARDED_FOR) && !address::is_trusted(wire.peer(), app.limits.trusted_proxies());
+        Self(Arc::new(Visit { address, is_disbelieved, admitted: AtomicBool::new(false), _slot: slot }))
+    }
+
+    /// Its address was refused. If all clients seem to have the one of a proxy, whoever set it up had better know.
+    fn note_refusal(&self, app: &App, class: Class) {
+        app.limits.note_refusal(class, &Source::Address(address::source(self.address())));
+        if self.0.is_disbelieved && app.limits.is_first_disbelief() {
+            tracing::warn!(
+                address = %self.address(),
+                "limits hold for an address that forwards requests of others: if it is your proxy, name it in CHAT_TRUSTED_PROXIES"
+            );
+        }
     }
 
     /// The client's address.
@@ -210,7 +222,10 @@ async fn enter(State(gate): State<Gate>, mut request: Request, next: Next) -> Re
     let mut response = match verdict.refusal() {
         Some(error) => {
             let refusing = verdict.left.iter().flatten().last().map_or(class, |left| left.class);
-            gate.app.limits.note_refusal(refusing, &source);
+            match (&source, request.extensions().get::<Visitor>()) {
+                (Source::Address(_), Some(visitor)) => visitor.note_refusal(&gate.app, refusing),
+                _ => _ = gate.app.limits.note_refusal(refusing, &source),
+            }
             error.into_response()
         }
         None => next.run(request).await,

@@ -8,11 +8,13 @@
 //! Memory is bounded by who is active: a bucket that is full is as good as none, and [`Limits::forget_idle`] drops it.
 
 pub mod address;
+mod class;
 pub mod http;
 mod rate;
 mod settings;
 mod slots;
 
+pub use class::Class;
 pub use settings::LimitSettings;
 pub use slots::Slot;
 
@@ -28,7 +30,6 @@ use governor::{
     middleware::StateInformationMiddleware,
     state::keyed::HashMapStateStore,
 };
-use rate::Rate;
 use serde_json::{Value, json};
 use slots::Slots;
 use std::{
@@ -37,7 +38,7 @@ use std::{
     hash::BuildHasher,
     net::IpAddr,
     num::NonZeroU32,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 use tokio::time::sleep;
@@ -51,94 +52,6 @@ pub const PENALTY_MS: u64 = 10_000;
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 /// How long the answer to a log-in waits at the most when there were too many for its account.
 const DELAY: Duration = Duration::from_secs(2);
-
-/// A kind of thing to do, with a bucket of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// Sending a message.
-    Message,
-    /// Changing one: editing, deleting, pinning.
-    Edit,
-    /// Reacting.
-    Reaction,
-    /// Moving read markers.
-    Read,
-    /// Typing.
-    Typing,
-    /// Being online, or not.
-    Presence,
-    /// Joining and leaving rooms, changing them and who is in them.
-    Join,
-    /// Making rooms.
-    Create,
-    /// Everything together; alone it is the class of what only reads.
-    Any,
-    /// Logging in with a password, making an account.
-    Login,
-    /// Coming in: handshakes, and all that is done before authentication.
-    Connect,
-}
-
-impl Class {
-    /// All of them.
-    pub const ALL: [Self; 11] = [
-        Self::Message,
-        Self::Edit,
-        Self::Reaction,
-        Self::Read,
-        Self::Typing,
-        Self::Presence,
-        Self::Join,
-        Self::Create,
-        Self::Any,
-        Self::Login,
-        Self::Connect,
-    ];
-
-    /// Its name in `session.ready`, in the headers, in settings and in logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Message => "message",
-            Self::Edit => "edit",
-            Self::Reaction => "reaction",
-            Self::Read => "read",
-            Self::Typing => "typing",
-            Self::Presence => "presence",
-            Self::Join => "join",
-            Self::Create => "create",
-            Self::Any => "any",
-            Self::Login => "login",
-            Self::Connect => "connect",
-        }
-    }
-
-    /// Whether its buckets are those of addresses.
-    pub fn is_by_address(self) -> bool {
-        matches!(self, Self::Login | Self::Connect)
-    }
-
-    /// Whether what is too much is dropped and acknowledged, since the next one will say more.
-    pub fn is_dropped(self) -> bool {
-        matches!(self, Self::Typing | Self::Presence)
-    }
-
-    fn rate_of(self, settings: &LimitSettings, user_type: UserType) -> Rate {
-        let rates = match self {
-            Self::Message => &settings.limit_message,
-            Self::Edit => &settings.limit_edit,
-            Self::Reaction => &settings.limit_reaction,
-            Self::Read => &settings.limit_read,
-            Self::Typing => &settings.limit_typing,
-            Self::Presence => &settings.limit_presence,
-            Self::Join => &settings.limit_join,
-            Self::Create => &settings.limit_create,
-            Self::Any => &settings.limit_any,
-            Self::Login => return settings.limit_login,
-            Self::Connect => return settings.limit_connect,
-        };
-        rates.of(user_type)
-    }
-}
 
 /// Who does something.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -230,6 +143,8 @@ pub struct Limits {
     addresses: Slots<IpAddr>,
     trusted: Vec<Network>,
     refused: [AtomicU64; Class::ALL.len()],
+    refused_connections: AtomicU64,
+    has_disbelieved: AtomicBool,
 }
 
 impl Limits {
@@ -244,6 +159,8 @@ impl Limits {
             addresses: Slots::new(most(settings.connections_per_ip)),
             trusted: settings.trusted_proxies.clone(),
             refused: Default::default(),
+            refused_connections: AtomicU64::new(0),
+            has_disbelieved: AtomicBool::new(false),
         }
     }
 
@@ -310,7 +227,7 @@ impl Limits {
     /// # Errors
     /// `CONNECTION_LIMIT`.
     pub fn connect_user(&self, user: &UserId) -> Result<Slot<UserId>, Error> {
-        self.users.take(user).ok_or(Error::ConnectionLimit)
+        self.users.take(user).ok_or_else(|| self.no_connection())
     }
 
     /// One more connection from an address.
@@ -318,12 +235,27 @@ impl Limits {
     /// # Errors
     /// `CONNECTION_LIMIT`.
     pub fn connect_address(&self, address: IpAddr) -> Result<Slot<IpAddr>, Error> {
-        self.addresses.take(&address::source(address)).ok_or(Error::ConnectionLimit)
+        self.addresses.take(&address::source(address)).ok_or_else(|| self.no_connection())
+    }
+
+    fn no_connection(&self) -> Error {
+        self.refused_connections.fetch_add(1, Ordering::Relaxed);
+        Error::ConnectionLimit
+    }
+
+    /// How many connections were refused since the start because there were too many.
+    pub fn refused_connections(&self) -> u64 {
+        self.refused_connections.load(Ordering::Relaxed)
     }
 
     /// The proxies that are believed.
     pub fn trusted_proxies(&self) -> &[Network] {
         &self.trusted
+    }
+
+    /// Whether somebody who forwards requests is limited for the first time though not trusted to forward: true once.
+    fn is_first_disbelief(&self) -> bool {
+        !self.has_disbelieved.swap(true, Ordering::Relaxed)
     }
 
     /// The rates of a user, for `session.ready`: `{message: {burst, perSecond}, …}`; what has no limit is left out.

@@ -73,10 +73,11 @@ async fn typing_and_presence_are_dropped_and_acknowledged() {
     let (alice, bob) = (app.user("alice").await.connect().await, app.user("bob").await.connect().await);
     alice.emit_ok("status:typing", &json!({ "isTyping": true })).await;
     bob.expect_where("status:typing", |typing| typing["isTyping"] == true && typing["userId"] == "alice").await;
-    alice.emit_ok("status:update", &json!({ "isOnline": false })).await;
-    bob.expect_where("status:offline", |edge| edge["userId"] == "alice").await;
 
     let typing = alice.emit_ok("status:typing", &json!({ "isTyping": true })).await;
+    bob.expect_silence("status:typing").await;
+    alice.emit_ok("status:update", &json!({ "isOnline": false })).await;
+    bob.expect_where("status:offline", |edge| edge["userId"] == "alice").await;
     let presence = alice.emit_ok("status:update", &json!({ "isOnline": true })).await;
 
     for dropped in [typing, presence] {
@@ -84,7 +85,6 @@ async fn typing_and_presence_are_dropped_and_acknowledged() {
         assert!(int(&dropped["retryAfterMs"]) > 0, "{dropped}");
     }
     assert_eq!(alice.seen("system:error"), Vec::<Value>::new());
-    bob.expect_silence("status:typing").await;
     let seen = app.user("carol").await.get("/users/alice/presence").await.expect(200);
     assert_eq!(seen["isOnline"], false);
 }
@@ -145,7 +145,7 @@ async fn everything_together_has_a_limit_too_whatever_it_is() {
     for path in ["/rooms", "/users/me", "/rooms/general/messages"] {
         assert_eq!(alice.get(path).await.refused(429), "RATE_LIMITED", "{path}");
     }
-    let ack = socket.ack(socket.post_raw("not JSON")).await;
+    let ack = socket.ack(socket.post_raw(r#"["chat:message",nonsense]"#)).await;
     assert_eq!(code(&ack), "RATE_LIMITED");
     app.user("bob").await.say("general", "my own").await;
 }

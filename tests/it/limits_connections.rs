@@ -67,9 +67,11 @@ async fn a_place_is_given_back_however_a_connection_ends() {
     again("a polite end").await;
     drop(sole(false).await);
     again("a lost connection").await;
-    sole(true).await.send_raw("41/chat,");
+    let left = sole(true).await;
+    left.send_raw("41/chat,");
     again("leaving the namespace").await;
-    sole(false).await.stop_answering_pings();
+    let dead = sole(false).await;
+    dead.stop_answering_pings();
     again("a dead connection").await;
     let kept = sole(false).await;
     kept.emit_ok("auth:logout", &json!({})).await;

@@ -54,6 +54,7 @@ mod rooms;
 mod seed_flow;
 mod sessions;
 mod slow;
+mod slow_mode;
 mod subscriptions;
 mod sync;
 mod sync_acts;
