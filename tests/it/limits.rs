@@ -64,7 +64,7 @@ async fn each_class_of_events_has_a_limit_of_its_own() {
         assert_eq!(text(&error["event"]), event);
     }
     // What only reads has no class but that of everything.
-    alice.emit_ok("chat:sync", &json!({ "rooms": {} })).await;
+    alice.emit_ok("status:subscribe", &json!({ "userIds": ["alice"] })).await;
 }
 
 #[tokio::test]
@@ -135,7 +135,7 @@ async fn everything_together_has_a_limit_too_whatever_it_is() {
     socket.say("general", "hello").await;
     assert_eq!(socket.code_of("no:such:event", &json!({})).await, "UNKNOWN_EVENT");
     assert_eq!(socket.code_of("chat:message", &json!(5)).await, "PAYLOAD_INVALID");
-    socket.emit_ok("chat:sync", &json!({ "rooms": {} })).await;
+    socket.emit_ok("status:subscribe", &json!({ "userIds": ["alice"] })).await;
     alice.get("/rooms").await.expect(200);
 
     for event in ["no:such:event", "chat:sync", "chat:message", "auth:logout"] {

@@ -102,7 +102,7 @@ async fn fifty_who_connect_at_once_never_exceed_the_limit() {
     assert_eq!(sockets.iter().filter(|(is_in, _)| *is_in).count(), 5);
     for (is_in, socket) in &sockets {
         if !is_in {
-            assert_eq!(code(&socket.seen("system:error")[0]), "CONNECTION_LIMIT");
+            assert_eq!(code(&socket.expect("system:error").await), "CONNECTION_LIMIT");
         }
     }
 }
