@@ -5,12 +5,13 @@ use crate::{
     config::{Settings, Switch},
     database,
     error::Result,
+    limits::Limits,
     lobby::{QuietRooms, snapshots::Snapshots},
     messages::journal::Journal,
     presence::{Presence, typing::Typing},
     realtime::Realtime,
     receipts::Receipts,
-    rooms::{RoomId, Slugs, turns::Turns},
+    rooms::{RoomId, Slugs, slow::SlowRooms, turns::Turns},
     search::Search,
     session::Arrivals,
 };
@@ -32,6 +33,8 @@ pub struct Parts {
     pub keys: Keys,
     /// Hashes passwords.
     pub passwords: Passwords,
+    /// How much anybody may do.
+    pub limits: Limits,
     /// Finds out who holds tokens.
     pub identities: Identities,
     /// Who was found lately.
@@ -48,6 +51,8 @@ pub struct Parts {
     pub turns: Arc<Turns>,
     /// Which rooms the slugs mean.
     pub slugs: Slugs,
+    /// Which rooms are in slow mode.
+    pub slow_rooms: SlowRooms,
     /// Who is here.
     pub presence: Presence,
     /// Who is typing.

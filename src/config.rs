@@ -3,6 +3,7 @@
 //! Every value is checked while it is parsed; [`Settings::check`] then settles what needs more than one of them.
 //! Secrets are hidden from `Debug`, so that a settings dump can be shown.
 
+use crate::limits::LimitSettings;
 use clap::{Args, Command, CommandFactory, ValueEnum};
 use std::{collections::BTreeSet, fmt, fs, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
@@ -51,6 +52,9 @@ pub struct Settings {
     /// What rooms and messages may be.
     #[command(flatten)]
     pub chat: ChatSettings,
+    /// How much anybody may do.
+    #[command(flatten)]
+    pub limits: LimitSettings,
     /// Where everything is kept.
     #[command(flatten)]
     pub database: DatabaseSettings,

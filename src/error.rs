@@ -97,6 +97,9 @@ pub enum Error {
         /// When to try again, in milliseconds.
         retry_after_ms: u64,
     },
+    /// More connections of one user, or from one address, than there may be.
+    #[error("There are too many connections: close one, or come again later.")]
+    ConnectionLimit,
     /// A client that reads more slowly than it is written to.
     #[error("You read too slowly and missed something: connect anew.")]
     SlowConsumer,
@@ -207,6 +210,7 @@ impl Error {
             Self::Conflict(_) => ("CONFLICT", StatusCode::CONFLICT),
             Self::IdempotencyMismatch => ("IDEMPOTENCY_MISMATCH", StatusCode::CONFLICT),
             Self::RateLimited { .. } => ("RATE_LIMITED", StatusCode::TOO_MANY_REQUESTS),
+            Self::ConnectionLimit => ("CONNECTION_LIMIT", StatusCode::TOO_MANY_REQUESTS),
             Self::SlowConsumer => ("SLOW_CONSUMER", StatusCode::SERVICE_UNAVAILABLE),
             Self::Unavailable => ("UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
             Self::NotFound => ("NOT_FOUND", StatusCode::NOT_FOUND),
@@ -215,17 +219,28 @@ impl Error {
         }
     }
 
+    /// When to try again, if that is known.
+    pub fn retry_after_ms(&self) -> Option<u64> {
+        match self {
+            Self::Unavailable | Self::SlowConsumer => Some(1_000),
+            Self::RateLimited { retry_after_ms } => Some(*retry_after_ms),
+            Self::ConnectionLimit => Some(5_000),
+            _ => None,
+        }
+    }
+
+    /// Whether it is the token that was presented, or was not, that is refused.
+    pub fn is_about_a_token(&self) -> bool {
+        matches!(self, Self::TokenMissing | Self::TokenInvalid(_) | Self::TokenExpired | Self::Revoked)
+    }
+
     /// Makes the object that the caller sees. The only place where a fault of ours is logged.
     pub fn into_body(self, trace_id: String) -> ErrorBody {
         let (code, status) = self.code();
         if let Self::Internal(cause) = &self {
             tracing::error!(trace.id = trace_id, error = %Causes(cause.as_ref()), "a request failed");
         }
-        let (retryable, retry_after_ms) = match &self {
-            Self::Unavailable | Self::SlowConsumer => (true, Some(1_000)),
-            Self::RateLimited { retry_after_ms } => (true, Some(*retry_after_ms)),
-            _ => (false, None),
-        };
+        let retry_after_ms = self.retry_after_ms();
         let message = self.to_string();
         let fields = match self {
             Self::Validation(fields) => Some(fields),
@@ -235,7 +250,7 @@ impl Error {
             code,
             message,
             status: status.as_u16(),
-            retryable,
+            retryable: retry_after_ms.is_some(),
             retry_after_ms,
             event: None,
             reference: None,

@@ -3,7 +3,7 @@
 //! # The story of one message
 //!
 //! A socket is [admitted](session::admit) and its token checked; its events go through a [lane](socket::Lane), one
-//! after the other. `chat:message` is read by [`messages::socket`], made a [draft](messages::draft), and takes a place
+//! after the other, each within the [limits] of its user. `chat:message` is read by [`messages::socket`], made a [draft](messages::draft), and takes a place
 //! in the [journal](messages::journal), which stores all that waits with one statement: that statement looks at the
 //! author's place in the room, takes the room's next number, and inserts. Once it is committed, the journal
 //! [tells the rooms](realtime::Realtime::tell_all) in the order of the numbers, and acknowledges: each message is framed
@@ -16,7 +16,7 @@
 //! `socket` translate. They use one another in one direction: [`users`] ◄ [`auth`] ◄ [`rooms`] ◄ [`presence`] ◄
 //! [`messages`] ◄ [`receipts`] ◄ [`lobby`] ◄ [`sync`] ◄ [`session`]; beside [`sync`] stands [`search`], which nobody uses. What may become of a message is in folders inside [`messages`]. Under
 //! them lie [`realtime`], [`socket`], [`extract`], [`payload`],
-//! [`gathering`], [`recent`], [`error`] and [`config`]; [`server`] puts everything together. [`mod@bench`] is the load that
+//! [`limits`], [`gathering`], [`recent`], [`error`] and [`config`]; [`server`] puts everything together. [`mod@bench`] is the load that
 //! all of this is measured with.
 
 pub mod app;
@@ -29,6 +29,7 @@ pub mod error;
 pub mod extract;
 pub mod gathering;
 pub mod ids;
+pub mod limits;
 pub mod lobby;
 pub mod messages;
 pub mod payload;

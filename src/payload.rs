@@ -151,6 +151,20 @@ impl Fields {
         seq
     }
 
+    /// A whole number that may be missing: from `least` to `most`.
+    pub fn number(&mut self, name: &'static str, least: i64, most: i64) -> Option<i64> {
+        let value = self.take(name)?;
+        if !value.is_number() {
+            self.wrong_kind(name, "a number", &value);
+            return None;
+        }
+        let number = value.as_i64().filter(|number| (least..=most).contains(number));
+        if number.is_none() {
+            self.fault(name, "range", format!("A whole number from {least} to {most} is expected."));
+        }
+        number
+    }
+
     /// A time that may be missing.
     pub fn time(&mut self, name: &'static str) -> Option<DateTime<Utc>> {
         let text = self.text(name, Length::new(1, 64))?;

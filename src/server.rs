@@ -6,6 +6,10 @@ use crate::{
     config::{AuthMode, HttpSettings, Settings, SocketSettings, Switch, Transport},
     database,
     error::{Error, TRACE_ID, trace_id},
+    limits::{
+        Limits,
+        http::{RATE_LIMIT, RATE_LIMIT_POLICY, Routes, Visitor},
+    },
     lobby,
     messages::{self, journal::Journal},
     presence::{self, Presence},
@@ -42,6 +46,8 @@ use tower_http::{
 };
 use uuid::Uuid;
 
+/// Where the REST API is.
+const API: &str = "/api/v1";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What a WebSocket keeps to read into; a larger event grows it for a while. The engine's own default is 4 KiB.
 const READ_BUFFER: usize = 1_024;
@@ -65,6 +71,7 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
     let options = database::lasting(options);
     let (db, patience) = (database::pool(options.clone(), &settings.database), settings.database.database_timeout);
     let app = App::new(Parts {
+        limits: Limits::new(&settings.limits),
         identities: auth::identities(db.clone(), default_room, patience),
         sessions: auth::Sessions::new(auth::BELIEVED, auth::REMEMBERED),
         arrivals: session::arrivals(db.clone(), realtime.clone(), patience),
@@ -76,6 +83,7 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
         realtime,
         turns,
         slugs: rooms::Slugs::default(),
+        slow_rooms: rooms::slow::SlowRooms::default(),
         presence,
         typing: presence::typing::Typing::default(),
         receipts: Receipts::default(),
@@ -85,6 +93,7 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
         epoch,
         settings,
     });
+    app.slow_rooms.refresh(&app.db).await.map_err(|error| error.to_string())?;
     tokio::spawn(presence::tell_edges(app.clone(), edges));
     tokio::spawn(receipts::telling::tell_moved(app.clone()));
     tokio::spawn(session::watch(app.clone()));
@@ -134,7 +143,7 @@ pub async fn serve(listener: TcpListener, app: App, pages: Router<App>, mut stop
 }
 
 fn router(app: &App, pages: Router<App>, sockets: SocketIoLayer) -> Router {
-    let api = Router::new()
+    let api = Routes::new()
         .merge(auth::http::routes())
         .merge(users::http::routes())
         .merge(lobby::http::routes())
@@ -143,9 +152,10 @@ fn router(app: &App, pages: Router<App>, sockets: SocketIoLayer) -> Router {
         .merge(sync::http::routes())
         .merge(search::http::routes())
         .merge(presence::http::routes())
+        .limited(app, API)
         .layer(from_fn_with_state(app.clone(), in_time));
     Router::new()
-        .nest("/api/v1", api)
+        .nest(API, api)
         .merge(pages)
         .route("/livez", routing::get(async || Json(json!({ "status": "ok" }))))
         .route("/readyz", routing::get(ready))
@@ -215,7 +225,7 @@ async fn check_origin(State(app): State<App>, request: Request, next: Next) -> R
     next.run(request).await
 }
 
-/// Prepares what the engine gets to see: the request of a handshake, which it keeps as long as the session lasts, and
+/// Finds out from which address a request comes, and prepares what the engine gets to see: the request of a handshake, which it keeps as long as the session lasts, and
 /// the upgrade of a session that began by polling, whose wire we must know.
 async fn before_engine(
     State(app): State<App>,
@@ -234,8 +244,17 @@ async fn before_engine(
         match session.sid {
             Some(sid) if session.transport.is_some_and(|transport| transport == "websocket") => app.realtime.upgrades.note(&sid, &wire),
             Some(_) => {}
-            None => lighten(&mut request),
+            None => match Visitor::shaking_hands(&app, &wire, request.headers()) {
+                Ok(visitor) => {
+                    lighten(&mut request);
+                    request.extensions_mut().insert(visitor);
+                }
+                Err(error) => return error.into_response(),
+            },
         }
+    } else {
+        let visitor = Visitor::of(&app, &wire, request.headers());
+        request.extensions_mut().insert(visitor);
     }
     next.run(request).await
 }
@@ -270,7 +289,7 @@ fn cors(settings: &HttpSettings) -> CorsLayer {
         .allow_credentials(true)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, HeaderName::from_static("idempotency-key"), REQUEST_ID])
-        .expose_headers([REQUEST_ID, header::RETRY_AFTER])
+        .expose_headers([REQUEST_ID, header::RETRY_AFTER, RATE_LIMIT, RATE_LIMIT_POLICY])
         .max_age(Duration::from_hours(1))
 }
 

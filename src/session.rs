@@ -9,6 +9,7 @@ use crate::{
     auth::{self, AuthUser, require_user_type},
     error::{Error, Result, trace_id},
     gathering::Gathering,
+    limits::{Class, Slot, http::Visitor},
     lobby::{self, views::Overview},
     messages,
     payload::Length,
@@ -45,38 +46,40 @@ const TICK: Duration = Duration::from_millis(250);
 const SIZES_EVERY: u32 = 20;
 /// How often expired sessions are removed: every hour.
 const CLEAN_EVERY: u32 = 14_400;
-/// How often sessions that ended elsewhere are looked for (the contract's 1 s).
+/// How often sessions that ended elsewhere, and rooms that were made slow there, are looked for (the contract's 1 s).
 const ENDED_EVERY: u32 = 4;
+/// How often buckets that are full again are forgotten: every minute.
+const FORGET_EVERY: u32 = 240;
 /// How long a socket may take from its admission to its connection.
 const ADMISSION: Duration = Duration::from_secs(30);
 
 /// Every event that clients may emit.
 pub static EVENTS: &[Event] = &[
-    Event { name: "chat:message", open: false, overtakes: true, handler: messages::socket::on_message },
-    Event { name: "chat:message:edit", open: false, overtakes: false, handler: messages::changes::socket::on_edit },
-    Event { name: "chat:message:delete", open: false, overtakes: false, handler: messages::changes::socket::on_delete },
-    Event { name: "chat:message:pin", open: false, overtakes: false, handler: messages::pins::socket::on_pin },
-    Event { name: "chat:message:unpin", open: false, overtakes: false, handler: messages::pins::socket::on_unpin },
-    Event { name: "chat:reaction:add", open: false, overtakes: false, handler: messages::reactions::socket::on_add },
-    Event { name: "chat:reaction:remove", open: false, overtakes: false, handler: messages::reactions::socket::on_remove },
-    Event { name: "status:typing", open: false, overtakes: true, handler: presence::socket::on_typing },
-    Event { name: "status:subscribe", open: false, overtakes: false, handler: presence::socket::on_subscribe },
-    Event { name: "status:update", open: false, overtakes: false, handler: presence::socket::on_update },
-    Event { name: "chat:read", open: false, overtakes: false, handler: receipts::socket::on_read },
-    Event { name: "chat:unread:mark", open: false, overtakes: false, handler: receipts::socket::on_unread },
-    Event { name: "chat:room:create", open: false, overtakes: false, handler: lobby::socket::on_create },
-    Event { name: "chat:room:join", open: false, overtakes: false, handler: lobby::socket::on_join },
-    Event { name: "chat:room:leave", open: false, overtakes: false, handler: lobby::socket::on_leave },
-    Event { name: "chat:room:update", open: false, overtakes: false, handler: lobby::socket::on_update },
-    Event { name: "chat:room:invite", open: false, overtakes: false, handler: lobby::socket::on_invite },
-    Event { name: "chat:room:kick", open: false, overtakes: false, handler: lobby::socket::on_kick },
-    Event { name: "chat:room:ban", open: false, overtakes: false, handler: lobby::socket::on_ban },
-    Event { name: "chat:room:unban", open: false, overtakes: false, handler: lobby::socket::on_unban },
-    Event { name: "chat:room:mute", open: false, overtakes: false, handler: lobby::socket::on_mute },
-    Event { name: "chat:room:role", open: false, overtakes: false, handler: lobby::socket::on_role },
-    Event { name: "chat:sync", open: false, overtakes: false, handler: sync::socket::on_sync },
-    Event { name: "auth:login", open: true, overtakes: false, handler: on_login },
-    Event { name: "auth:logout", open: false, overtakes: false, handler: on_logout },
+    Event { name: "chat:message", class: Class::Message, open: false, overtakes: true, handler: messages::socket::on_message },
+    Event { name: "chat:message:edit", class: Class::Edit, open: false, overtakes: false, handler: messages::changes::socket::on_edit },
+    Event { name: "chat:message:delete", class: Class::Edit, open: false, overtakes: false, handler: messages::changes::socket::on_delete },
+    Event { name: "chat:message:pin", class: Class::Edit, open: false, overtakes: false, handler: messages::pins::socket::on_pin },
+    Event { name: "chat:message:unpin", class: Class::Edit, open: false, overtakes: false, handler: messages::pins::socket::on_unpin },
+    Event { name: "chat:reaction:add", class: Class::Reaction, open: false, overtakes: false, handler: messages::reactions::socket::on_add },
+    Event { name: "chat:reaction:remove", class: Class::Reaction, open: false, overtakes: false, handler: messages::reactions::socket::on_remove },
+    Event { name: "status:typing", class: Class::Typing, open: false, overtakes: true, handler: presence::socket::on_typing },
+    Event { name: "status:subscribe", class: Class::Any, open: false, overtakes: false, handler: presence::socket::on_subscribe },
+    Event { name: "status:update", class: Class::Presence, open: false, overtakes: false, handler: presence::socket::on_update },
+    Event { name: "chat:read", class: Class::Read, open: false, overtakes: false, handler: receipts::socket::on_read },
+    Event { name: "chat:unread:mark", class: Class::Read, open: false, overtakes: false, handler: receipts::socket::on_unread },
+    Event { name: "chat:room:create", class: Class::Create, open: false, overtakes: false, handler: lobby::socket::on_create },
+    Event { name: "chat:room:join", class: Class::Join, open: false, overtakes: false, handler: lobby::socket::on_join },
+    Event { name: "chat:room:leave", class: Class::Join, open: false, overtakes: false, handler: lobby::socket::on_leave },
+    Event { name: "chat:room:update", class: Class::Join, open: false, overtakes: false, handler: lobby::socket::on_update },
+    Event { name: "chat:room:invite", class: Class::Join, open: false, overtakes: false, handler: lobby::socket::on_invite },
+    Event { name: "chat:room:kick", class: Class::Join, open: false, overtakes: false, handler: lobby::socket::on_kick },
+    Event { name: "chat:room:ban", class: Class::Join, open: false, overtakes: false, handler: lobby::socket::on_ban },
+    Event { name: "chat:room:unban", class: Class::Join, open: false, overtakes: false, handler: lobby::socket::on_unban },
+    Event { name: "chat:room:mute", class: Class::Join, open: false, overtakes: false, handler: lobby::socket::on_mute },
+    Event { name: "chat:room:role", class: Class::Join, open: false, overtakes: false, handler: lobby::socket::on_role },
+    Event { name: "chat:sync", class: Class::Any, open: false, overtakes: false, handler: sync::socket::on_sync },
+    Event { name: "auth:login", class: Class::Connect, open: true, overtakes: false, handler: on_login },
+    Event { name: "auth:logout", class: Class::Any, open: false, overtakes: false, handler: on_logout },
 ];
 
 /// Admits a socket: finds out who it is, makes its lane, registers its events. In strict mode an error refuses it,
@@ -86,16 +89,21 @@ pub static EVENTS: &[Event] = &[
 /// What `connect_error` will say.
 pub async fn admit(app: App, socket: SocketRef, auth: Option<Value>, strict: bool) -> Result<(), String> {
     let token = presented_token(&socket, auth.as_ref());
-    let found = match &token {
-        Some(token) => timeout(app.patience(), log_in(&app, token, None, socket.ns())).await.unwrap_or(Err(Error::Unavailable)),
-        None => Err(Error::TokenMissing),
+    let visitor = socket.req_parts().extensions.get::<Visitor>().cloned().ok_or("INTERNAL_ERROR: a handshake without an address")?;
+    // The handshake has paid for its first namespace.
+    let refusal = if visitor.is_new() { None } else { app.limits.take_of_address(Class::Connect, visitor.address()).refusal() };
+    let found = match (&token, refusal) {
+        (_, Some(error)) => Err(error),
+        (Some(token), None) => enter(&app, token, socket.ns()).await,
+        (None, None) => Err(Error::TokenMissing),
     };
     if let (true, Err(error)) = (strict, &found) {
         let (code, _) = error.code();
         tracing::info!(code, "a connection is refused in the handshake");
         return Err(format!("{code}: {error}"));
     }
-    let connection = Connection::new(socket.clone(), Lane::default(), app.realtime.upgrades.clone(), app.settings.sockets.compat_nest_exception);
+    let (upgrades, nest_exceptions) = (app.realtime.upgrades.clone(), app.settings.sockets.compat_nest_exception);
+    let connection = Connection::new(socket.clone(), visitor.address(), Lane::default(), upgrades, nest_exceptions);
     socket.extensions.insert(connection.id);
     socket.on_fallback(Dispatcher { app: app.clone(), connection: Arc::downgrade(&connection), events: EVENTS });
     let (left, id) = (app.clone(), connection.id);
@@ -136,8 +144,18 @@ async fn log_in(app: &App, token: &str, claimed_type: Option<&str>, namespace: &
     Ok(user)
 }
 
+/// Somebody who may come in, with a place among the connections of their user.
+type Entrant = (AuthUser, Slot<UserId>);
+
+/// Finds out who holds the token that a socket brought, and gives it a place.
+async fn enter(app: &App, token: &str, namespace: &str) -> Result<Entrant> {
+    let user = timeout(app.patience(), log_in(app, token, None, namespace)).await.unwrap_or(Err(Error::Unavailable))?;
+    let slot = app.limits.connect_user(user.id())?;
+    Ok((user, slot))
+}
+
 /// The first thing in the lane of a socket that brought a token.
-fn begin(app: App, connection: Weak<Connection>, found: Result<AuthUser>, token: String) -> BoxFuture<'static, ()> {
+fn begin(app: App, connection: Weak<Connection>, found: Result<Entrant>, token: String) -> BoxFuture<'static, ()> {
     async move {
         let Some(connection) = connection.upgrade() else { return };
         // While its first token waited for the database, the client may have logged in with another.
@@ -145,7 +163,7 @@ fn begin(app: App, connection: Weak<Connection>, found: Result<AuthUser>, token:
             return;
         }
         let established = match found {
-            Ok(user) => timeout(app.patience(), establish(&app, &connection, user)).await.unwrap_or(Err(Error::Unavailable)),
+            Ok(entrant) => timeout(app.patience(), establish(&app, &connection, entrant)).await.unwrap_or(Err(Error::Unavailable)),
             Err(error) => Err(error),
         };
         match established {
@@ -166,7 +184,7 @@ fn begin(app: App, connection: Weak<Connection>, found: Result<AuthUser>, token:
 async fn try_again(app: App, connection: Weak<Connection>, token: String) {
     sleep(Duration::from_secs(1)).await;
     let Some(known) = connection.upgrade() else { return };
-    let found = timeout(app.patience(), log_in(&app, &token, None, known.namespace())).await.unwrap_or(Err(Error::Unavailable));
+    let found = enter(&app, &token, known.namespace()).await;
     if known.is_connected() && !known.is_closed() {
         known.lane.begin_with(begin(app, connection, found, token));
     }
@@ -174,9 +192,9 @@ async fn try_again(app: App, connection: Weak<Connection>, token: String) {
 
 /// Makes a socket that of a user: attaches it to the user's rooms, sends `session.ready`, and lets what happened
 /// meanwhile follow.
-async fn establish(app: &App, connection: &Arc<Connection>, user: AuthUser) -> Result<()> {
+async fn establish(app: &App, connection: &Arc<Connection>, (user, slot): Entrant) -> Result<()> {
     let user = Arc::new(user);
-    if !app.realtime.close_gate(connection, &user) {
+    if !app.realtime.close_gate(connection, &user, slot) {
         return Ok(());
     }
     let mut gate = Gated { app, connection, open: false };
@@ -261,6 +279,8 @@ fn ready(app: &App, connection: &Connection, user: &AuthUser, rooms: &[Overview]
             "quietRoomSize": chat.quiet_room_size,
             "subscribedUsers": presence::subscriptions::USERS,
             "typingTtlMs": chat.typing_ttl.as_millis(),
+            "connections": app.limits.connections_per_user(),
+            "rates": app.limits.announced(&app.settings.limits, user.user.user_type),
         },
         "features": { "registration": !app.accounts_live_elsewhere(), "autoCreateRooms": chat.auto_create_rooms },
         "defaultRoomId": app.default_room,
@@ -294,7 +314,13 @@ fn on_login(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
                 connection.set_user(Arc::new(user));
                 connection.notify("auth.login", "success", "Authenticated.", &data);
             }
-            None => establish(&app, &connection, user).await?,
+            None => {
+                let slot = match app.limits.connect_user(user.id()) {
+                    Ok(slot) => slot,
+                    Err(error) => return Ok(Outcome::Refused(error)),
+                };
+                establish(&app, &connection, (user, slot)).await?;
+            }
         }
         Ok(Answer::of(&data)?.warn(warnings).into())
     }
@@ -357,7 +383,12 @@ pub async fn watch(app: App) {
         }
         if count.is_multiple_of(ENDED_EVERY) {
             match auth::close_ended(&app, ended_until).await {
-                Ok(until) => ended_until = Some(until),
+                Ok(until) => {
+                    ended_until = Some(until);
+                    if let Err(error) = app.slow_rooms.refresh(&app.db).await {
+                        tracing::debug!(%error, "rooms in slow mode could not be looked for");
+                    }
+                }
                 Err(error) => tracing::debug!(%error, "ended sessions could not be looked for"),
             }
         }
@@ -368,6 +399,9 @@ pub async fn watch(app: App) {
         }
         if count.is_multiple_of(SIZES_EVERY) {
             app.realtime.upgrades.clean();
+        }
+        if count.is_multiple_of(FORGET_EVERY) {
+            app.limits.forget_idle();
         }
         if count.is_multiple_of(SIZES_EVERY)
             && let Err(error) = lobby::tell_sizes(&app).await

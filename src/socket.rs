@@ -12,13 +12,14 @@ use crate::{
     app::App,
     auth::AuthUser,
     error::{Error, ErrorBody, Result, trace_id},
+    limits::{self, Class, Source, Verdict},
     payload::{self, Fields},
     realtime::{Ack, Connection, wire::Outbox},
 };
 use futures_util::{FutureExt, future::BoxFuture};
 use serde::Serialize;
 use serde_json::{
-    Value,
+    Value, json,
     value::{RawValue, to_raw_value},
 };
 use socketioxide::{
@@ -131,6 +132,8 @@ pub type Handler = fn(Incoming) -> BoxFuture<'static, Result<Outcome>>;
 pub struct Event {
     /// Its name.
     pub name: &'static str,
+    /// The bucket that it takes a token of.
+    pub class: Class,
     /// Whether it is answered before authentication.
     pub open: bool,
     /// Whether it may begin while messages of the same connection are still in the journal.
@@ -160,7 +163,9 @@ impl MessageHandler<LocalAdapter, ()> for Dispatcher {
             _ => None,
         };
         if let Err(job) = connection.lane.push(Job { dispatcher: self.clone(), raw, ack }) {
-            Pending { connection, event: String::new(), reference: None, ack: job.ack }.answer_now(Err(Error::RateLimited { retry_after_ms: 1_000 }));
+            let pending = Pending { connection, event: String::new(), reference: None, ack: job.ack };
+            let source = pending.source();
+            pending.refuse(&self.app, Class::Any, &source, Err(Error::RateLimited { retry_after_ms: 1_000 }));
         }
     }
 }
@@ -197,6 +202,8 @@ struct Queue {
     in_flight: usize,
     open: bool,
     running: bool,
+    /// Nothing is answered any more, whatever comes.
+    shut: bool,
 }
 
 /// An event that will be answered by somebody else.
@@ -222,8 +229,19 @@ impl Lane {
         self.run(&mut queue);
     }
 
+    /// Drops what waits, and whatever comes: a client that floods its lane is not answered to the end.
+    fn shut(&self) {
+        let mut queue = self.lock();
+        queue.shut = true;
+        queue.bytes = 0;
+        queue.jobs = VecDeque::new();
+    }
+
     fn push(&self, job: Job) -> Result<(), Box<Job>> {
         let mut queue = self.lock();
+        if queue.shut {
+            return Ok(());
+        }
         if queue.jobs.len() >= LANE_EVENTS || queue.bytes + job.size() > LANE_BYTES {
             return Err(Box::new(job));
         }
@@ -310,6 +328,8 @@ async fn begin(job: Job) {
     let event = job.dispatcher.events.iter().find(|event| event.name == name);
     tracing::debug!(connection.id = %connection.id, event = ?name, bytes = job.raw.as_ref().map(String::len), "an event arrived");
     let mut pending = Pending { connection, event: name, reference: None, ack: job.ack };
+    pending.reference = payload.as_ref().ok().and_then(reference);
+    let Some(pending) = pending.within_limits(app, event.map_or(Class::Any, |event| event.class)) else { return };
     let most = if event.is_some_and(|event| event.overtakes) { IN_FLIGHT } else { 1 };
     pending.connection.lane.until_fewer_than(most).await;
     if event.is_none_or(|event| !event.open) {
@@ -323,7 +343,6 @@ async fn begin(job: Job) {
         (None, Ok(_)) => return pending.answer_now(Err(Error::UnknownEvent)),
         (_, Err(error)) => return pending.answer_now(Err(error)),
     };
-    pending.reference = ["clientMsgId", "clientRoomId"].iter().find_map(|name| payload.get(name)?.as_str().map(|id| id.chars().take(64).collect()));
     let incoming = Incoming { app: app.clone(), connection: pending.connection.clone(), payload };
     let work = (event.handler)(incoming);
     // What may commit something runs in a task of its own: if its time is over, the waiting ends and not the work,
@@ -349,6 +368,11 @@ async fn begin(job: Job) {
         }
         Err(error) => pending.answer_now(Err(error)),
     }
+}
+
+/// The client's own name of what it sends, by which it recognises an error about it.
+fn reference(payload: &Value) -> Option<String> {
+    ["clientMsgId", "clientRoomId"].iter().find_map(|name| payload.get(name)?.as_str().map(|id| id.chars().take(64).collect()))
 }
 
 /// Takes `["event", payload, …]` apart. The name is there whenever it can be read, so that an error can tell it.
@@ -377,6 +401,42 @@ struct Envelope<'a> {
 }
 
 impl Pending {
+    /// Who sent it, as far as is known.
+    fn source(&self) -> Source {
+        let address = || Source::Address(limits::address::source(self.connection.address));
+        self.connection.known_user().map_or_else(address, |user| Source::User(user.id().clone()))
+    }
+
+    /// Takes a token for an event of a class: of the user or, before anybody has authenticated, of the address.
+    fn ask(&self, app: &App, class: Class) -> Verdict {
+        match self.connection.known_user() {
+            Some(user) if !class.is_by_address() => app.limits.take(class, &user.user),
+            _ => app.limits.take_of_address(Class::Connect, self.connection.address),
+        }
+    }
+
+    /// Gives it back if there is a token for it, and otherwise answers it.
+    fn within_limits(self, app: &App, class: Class) -> Option<Self> {
+        let Some(error) = self.ask(app, class).refusal() else { return Some(self) };
+        let source = self.source();
+        let is_dropped = class.is_dropped() && matches!(source, Source::User(_));
+        let answer = if is_dropped { Answer::of(&json!({ "dropped": true, "retryAfterMs": error.retry_after_ms() })) } else { Err(error) };
+        self.refuse(app, class, &source, answer);
+        None
+    }
+
+    /// Says that there was too much, or nothing more to those who go on all the same: they are closed.
+    fn refuse(self, app: &App, class: Class, source: &Source, answer: Result<Answer>) {
+        let connection = self.connection.clone();
+        let last = app.limits.note_refusal(class, source) == limits::Answer::Close;
+        if !last {
+            return self.answer_now(answer);
+        }
+        connection.lane.shut();
+        self.answer_now(answer);
+        connection.refuse(Error::RateLimited { retry_after_ms: limits::PENALTY_MS });
+    }
+
     fn answer_now(self, result: Result<Answer>) {
         let mut outbox = Outbox::default();
         self.answer(result, &mut outbox);
@@ -393,7 +453,10 @@ impl Pending {
             Err(error) => {
                 let shown: String = event.chars().take(64).collect();
                 let body = error.into_body(trace_id()).about(&shown, reference);
-                tracing::info!(connection.id = %connection.id, event = ?shown, code = body.code(), "an event is refused");
+                // What is refused for being too much is logged where it is counted, and not every time.
+                if body.code() != "RATE_LIMITED" {
+                    tracing::info!(connection.id = %connection.id, event = ?shown, code = body.code(), "an event is refused");
+                }
                 connection.acknowledge(ack, &Envelope { ok: false, data: None, error: Some(&body), warnings: &[] }, outbox);
                 connection.emit_error(&body);
                 false

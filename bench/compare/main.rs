@@ -35,7 +35,7 @@ struct Cli {
     #[arg(long, value_delimiter = ',', default_value = "ires,nest,node,group,ceiling")]
     servers: Vec<Kind>,
     /// What is done to them, comma-separated
-    #[arg(long, value_delimiter = ',', default_value = "S1w4,S1w1,S1r,S2w4,S2r,S3,S5,S6,H,Q")]
+    #[arg(long, value_delimiter = ',', default_value = "S1w4,S1w1,S1r,S2w4,S2r,F,S3,S5,S6,H,Q")]
     workloads: Vec<Workload>,
     /// Another build of ires-chat to measure beside this one: what a change costs, or gives
     #[arg(long)]

@@ -23,6 +23,13 @@ const SECRET: &str = "a-secret-of-the-benchmark-and-of-nothing-else";
 /// How long a server may take to begin.
 const START: Duration = Duration::from_secs(20);
 
+/// Settings of limits on use.
+type Limits = &'static [(&'static str, &'static str)];
+/// For a load that comes from few users at one address.
+const UNLIMITED: Limits = &[("CHAT_LIMITS", "off")];
+/// The limits of users as they are, and an address that all clients share.
+const LIMITED: Limits = &[("CHAT_LIMITS", "on"), ("CHAT_CONNECTIONS_PER_IP", "100000"), ("CHAT_LIMIT_CONNECT", "2400/40")];
+
 /// Who is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum)]
 pub enum Kind {
@@ -56,11 +63,12 @@ impl Kind {
     /// Whether it takes part: the ceiling has neither users nor a history.
     pub fn can(self, workload: Workload) -> bool {
         match self {
-            Self::Ceiling => !matches!(workload, Workload::S3 | Workload::S5 | Workload::S6 | Workload::H | Workload::Q),
+            Self::Ceiling => !matches!(workload, Workload::S3 | Workload::S5 | Workload::S6 | Workload::H | Workload::Q | Workload::F),
             // It reads like the other Node.
-            Self::Group => !matches!(workload, Workload::S6 | Workload::H | Workload::Q),
-            // Nobody else can search.
-            Self::Before | Self::Nest | Self::Node => workload != Workload::Q,
+            Self::Group => !matches!(workload, Workload::S6 | Workload::H | Workload::Q | Workload::F),
+            // They have neither limits nor a search.
+            Self::Nest | Self::Node => !matches!(workload, Workload::Q | Workload::F),
+            Self::Before => workload != Workload::Q,
             Self::Ires => true,
         }
     }
@@ -171,6 +179,7 @@ impl<'a> Bench<'a> {
 
     /// Starts a server on a new database, or on the one with histories of these lengths, which is kept from round to round.
     pub fn start(&mut self, kind: Kind, lengths: &[u64], workload: Workload) -> Result<Running, String> {
+        let limits = if workload == Workload::F { LIMITED } else { UNLIMITED };
         let database = if lengths.is_empty() {
             self.databases += 1;
             // One is enough at a time, but the last may still be in use for a moment.
@@ -180,7 +189,7 @@ impl<'a> Bench<'a> {
             format!("bench_{workload:?}_{kind:?}").to_lowercase()
         };
         let made = kind == Kind::Ceiling || self.execute("ires_chat", &format!("CREATE DATABASE {database}")).is_ok();
-        let mut running = self.spawn(kind, &database)?;
+        let mut running = self.spawn(kind, &database, limits)?;
         if made {
             for length in lengths {
                 self.fill(kind, &database, *length, if workload == Workload::Q { WORDS } else { NUMBERED })?;
@@ -188,14 +197,14 @@ impl<'a> Bench<'a> {
             if workload == Workload::Q {
                 // A server looks at all rooms when it starts.
                 running.stop();
-                running = self.spawn(kind, &database)?;
+                running = self.spawn(kind, &database, limits)?;
             }
         }
         running.target.history = lengths.iter().map(|length| (*length, format!("history-{length}"))).collect();
         Ok(running)
     }
 
-    fn spawn(&self, kind: Kind, database: &str) -> Result<Running, String> {
+    fn spawn(&self, kind: Kind, database: &str, limits: Limits) -> Result<Running, String> {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).map_err(|error| error.to_string())?.port();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/peers");
@@ -206,7 +215,11 @@ impl<'a> Bench<'a> {
             Kind::Nest | Kind::Node | Kind::Group => Command::new("node"),
         };
         match kind {
-            Kind::Ires | Kind::Before => command.arg("serve").env("CHAT_REGISTRATION", "off").env("RUST_LOG", "warn"),
+            Kind::Ires | Kind::Before => {
+                // A build from before there were limits takes the setting for a misspelt one.
+                let limits: Limits = if kind == Kind::Before && !self.before_knows_limits() { &[] } else { limits };
+                command.arg("serve").env("CHAT_REGISTRATION", "off").envs(limits.iter().copied()).env("RUST_LOG", "warn")
+            }
             Kind::Ceiling => command.arg("ceiling"),
             Kind::Nest => command.arg("dist/main.js").current_dir(peers.join("nest")),
             Kind::Node | Kind::Group => command.arg("server.js").current_dir(peers.join("node")),
@@ -246,6 +259,11 @@ impl<'a> Bench<'a> {
         Ok(running)
     }
 
+    fn before_knows_limits(&self) -> bool {
+        let help = Command::new(self.before).args(["serve", "--help"]).output();
+        help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("CHAT_LIMITS"))
+    }
+
     /// Times, in milliseconds, from the start of our program to the first accepted connection, on a migrated database.
     pub fn starts(&mut self, count: u32) -> Result<Vec<f64>, String> {
         self.start(Kind::Ires, &[], Workload::S1w4)?.stop();
@@ -253,7 +271,7 @@ impl<'a> Bench<'a> {
         (0..count)
             .map(|_| {
                 let start = Instant::now();
-                let running = self.spawn(Kind::Ires, &database)?;
+                let running = self.spawn(Kind::Ires, &database, UNLIMITED)?;
                 let took = start.elapsed();
                 running.stop();
                 Ok(took.as_secs_f64() * 1_000.0)

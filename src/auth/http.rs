@@ -5,19 +5,20 @@ use crate::{
     app::App,
     error::{Error, Result},
     extract::{Body, Caller, OptionalBody, Page, Path, Query},
+    limits::{Class, http::Routes},
     payload::Length,
 };
-use axum::{Json, Router, extract::State, http::StatusCode, routing};
+use axum::{Json, extract::State, http::StatusCode};
 
 /// `/auth/…`.
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/auth/register", routing::post(on_register))
-        .route("/auth/login", routing::post(on_log_in))
-        .route("/auth/refresh", routing::post(on_refresh))
-        .route("/auth/logout", routing::post(on_log_out))
-        .route("/auth/sessions", routing::get(list_sessions))
-        .route("/auth/sessions/{id}", routing::delete(delete_session))
+pub fn routes() -> Routes {
+    Routes::new()
+        .post("/auth/register", Class::Login, on_register)
+        .post("/auth/login", Class::Login, on_log_in)
+        .post("/auth/refresh", Class::Connect, on_refresh)
+        .post("/auth/logout", Class::Any, on_log_out)
+        .get("/auth/sessions", Class::Any, list_sessions)
+        .delete("/auth/sessions/{id}", Class::Any, delete_session)
 }
 
 async fn on_register(State(app): State<App>, Body(fields): Body) -> Result<(StatusCode, Json<LoggedIn>)> {

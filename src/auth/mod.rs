@@ -253,6 +253,7 @@ pub async fn make_account(db: &mut PgConnection, new: &Registration, hash: &str,
 /// # Errors
 /// `INVALID_CREDENTIALS`, the same and as late for an unknown user as for a wrong password.
 pub async fn log_in(app: &App, credentials: Credentials) -> Result<LoggedIn> {
+    app.limits.delay_log_in(&credentials.username).await;
     let account = store::account(&app.db, &credentials.username).await?;
     let (user, hash) = account.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
     let known = app.passwords.verify(credentials.password, hash).await?;

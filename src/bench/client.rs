@@ -10,7 +10,7 @@ use std::{
 use tokio::net::TcpStream;
 
 /// The upgrade of a WebSocket (RFC 6455 §4.1). The key need not be random: nothing caches between us and a server.
-const UPGRADE: &str = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+pub const UPGRADE: &str = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 /// Reads of all clients go here, one after the other.
 pub const BUFFER: usize = 1 << 20;
@@ -51,24 +51,9 @@ impl Client {
         Ok(client)
     }
 
-    /// Sends one text frame, under a mask of zeros.
+    /// Sends one text frame.
     pub fn send(&self, text: &str) -> io::Result<()> {
-        let mut frame = Vec::with_capacity(text.len() + 14);
-        frame.push(0x81);
-        match (u8::try_from(text.len()), u16::try_from(text.len())) {
-            (Ok(short @ ..126), _) => frame.push(0x80 | short),
-            (_, Ok(medium)) => {
-                frame.push(0xfe);
-                frame.extend(medium.to_be_bytes());
-            }
-            _ => {
-                frame.push(0xff);
-                frame.extend((text.len() as u64).to_be_bytes());
-            }
-        }
-        frame.extend([0; 4]);
-        frame.extend(text.as_bytes());
-        self.write(&frame)
+        self.write(&framed(text))
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
@@ -120,6 +105,26 @@ impl Client {
             }
         }
     }
+}
+
+/// A text frame, under a mask of zeros.
+pub fn framed(text: &str) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(text.len() + 14);
+    frame.push(0x81);
+    match (u8::try_from(text.len()), u16::try_from(text.len())) {
+        (Ok(short @ ..126), _) => frame.push(0x80 | short),
+        (_, Ok(medium)) => {
+            frame.push(0xfe);
+            frame.extend(medium.to_be_bytes());
+        }
+        _ => {
+            frame.push(0xff);
+            frame.extend((text.len() as u64).to_be_bytes());
+        }
+    }
+    frame.extend([0; 4]);
+    frame.extend(text.as_bytes());
+    frame
 }
 
 /// Takes the first frame off, if all of it is there: its opcode, its payload, and what follows.

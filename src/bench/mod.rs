@@ -7,6 +7,7 @@
 
 mod client;
 mod connections;
+mod flood;
 mod history;
 mod messages;
 mod process;
@@ -41,6 +42,8 @@ pub enum Workload {
     S2w4,
     /// The same, 50 messages/s in all
     S2r,
+    /// S1r at 400 messages/s, and once more while one client floods the server with 100,000 events or more
+    F,
     /// 5,000 idle connections in 100 rooms: memory
     S3,
     /// 3,000 connections (connect, token, join), 64 at a time, of users who were there before
@@ -142,6 +145,7 @@ pub fn run(target: &Target, workload: Workload, duration: Duration) -> Result<Ou
             Workload::S1r => messages::run(target, workload, many(Pace::Rate(1_000)), duration).await,
             Workload::S2w4 => messages::run(target, workload, hot(Pace::Window(4)), duration).await,
             Workload::S2r => messages::run(target, workload, hot(Pace::Rate(50)), duration).await,
+            Workload::F => flood::run(target, workload, many(Pace::Rate(400)), duration).await,
             Workload::S3 => connections::idle(target).await,
             Workload::S5 => connections::storm(target).await,
             Workload::S6 => connections::crowd(target).await,

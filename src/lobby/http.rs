@@ -12,6 +12,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     extract::{Body, Caller, OptionalBody, Page, Path, Query},
+    limits::{Class, http::Routes},
     payload::Fields,
     presence::{self, RoomPresence},
     rooms::{
@@ -20,23 +21,29 @@ use crate::{
         store::Position,
     },
 };
-use axum::{Json, Router, extract::State, http::StatusCode, routing};
+use axum::{Json, extract::State, http::StatusCode};
 use chrono::DateTime;
 use serde_json::{Value, json};
 
 /// `/rooms…`, but for messages.
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/rooms", routing::get(list).post(on_create))
-        .route("/rooms/{room}", routing::get(read).patch(on_update).delete(on_delete))
-        .route("/rooms/{room}/join", routing::post(on_join))
-        .route("/rooms/{room}/leave", routing::post(on_leave))
-        .route("/rooms/{room}/members", routing::get(list_members))
-        .route("/rooms/{room}/members/{user}", routing::put(on_put_member).delete(on_remove_member))
-        .route("/rooms/{room}/bans", routing::get(list_bans))
-        .route("/rooms/{room}/bans/{user}", routing::put(on_ban).delete(on_unban))
-        .route("/rooms/{room}/mutes/{user}", routing::put(on_mute).delete(on_unmute))
-        .route("/rooms/{room}/presence", routing::get(read_presence))
+pub fn routes() -> Routes {
+    Routes::new()
+        .get("/rooms", Class::Any, list)
+        .post("/rooms", Class::Create, on_create)
+        .get("/rooms/{room}", Class::Any, read)
+        .patch("/rooms/{room}", Class::Join, on_update)
+        .delete("/rooms/{room}", Class::Join, on_delete)
+        .post("/rooms/{room}/join", Class::Join, on_join)
+        .post("/rooms/{room}/leave", Class::Join, on_leave)
+        .get("/rooms/{room}/members", Class::Any, list_members)
+        .put("/rooms/{room}/members/{user}", Class::Join, on_put_member)
+        .delete("/rooms/{room}/members/{user}", Class::Join, on_remove_member)
+        .get("/rooms/{room}/bans", Class::Any, list_bans)
+        .put("/rooms/{room}/bans/{user}", Class::Join, on_ban)
+        .delete("/rooms/{room}/bans/{user}", Class::Join, on_unban)
+        .put("/rooms/{room}/mutes/{user}", Class::Join, on_mute)
+        .delete("/rooms/{room}/mutes/{user}", Class::Join, on_unmute)
+        .get("/rooms/{room}/presence", Class::Any, read_presence)
 }
 
 async fn list(State(app): State<App>, Caller(caller): Caller, query: Query) -> Result<Json<Page<Overview>>> {

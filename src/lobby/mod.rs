@@ -22,6 +22,7 @@ use crate::{
         self, Room, RoomId, RoomRef, RoomType, Seat, Slug,
         changes::Change,
         permissions::Action,
+        slow,
         store::{self as rows, NewRoomRow},
     },
     users::{self, UserId},
@@ -76,23 +77,34 @@ pub struct RoomChange {
     name: Option<String>,
     topic: Option<String>,
     archived: Option<bool>,
+    slow_mode: Option<i32>,
     /// What the caller should know though it worked.
     pub warnings: Vec<String>,
 }
 
 impl RoomChange {
-    /// Reads `{name?, topic?, archived?}`.
+    /// Reads `{name?, topic?, archived?, slowMode?}`.
     ///
     /// # Errors
     /// `VALIDATION_ERROR` with every fault.
     pub fn read(mut fields: Fields) -> Result<Self> {
         let (name, topic, archived) = (fields.name("name", ROOM_NAME), fields.name("topic", TOPIC), fields.flag("archived"));
-        Ok(Self { name, topic, archived, warnings: fields.finish()? })
+        let slow_mode = fields.number("slowMode", 0, slow::LONGEST).and_then(|seconds| i32::try_from(seconds).ok());
+        Ok(Self { name, topic, archived, slow_mode, warnings: fields.finish()? })
+    }
+
+    /// Slow mode keeps order; the rest is what the room is.
+    fn allowed(&self, seat: &Seat) -> Result<()> {
+        let is_only_slow = self.slow_mode.is_some() && self.name.is_none() && self.topic.is_none() && self.archived.is_none();
+        seat.require(if is_only_slow { Action::Slow } else { Action::Update }).map(|_| ())
     }
 
     fn changes_nothing(&self, room: &Room) -> bool {
         let same = |new: &Option<String>, old: &Option<String>| new.is_none() || new == old;
-        same(&self.name, &room.name) && same(&self.topic, &room.topic) && self.archived.is_none_or(|archived| archived == room.archived_at.is_some())
+        same(&self.name, &room.name)
+            && same(&self.topic, &room.topic)
+            && self.archived.is_none_or(|archived| archived == room.archived_at.is_some())
+            && self.slow_mode.is_none_or(|seconds| seconds == room.slow_mode)
     }
 }
 
@@ -171,22 +183,26 @@ async fn create_on_demand(app: &App, user: &AuthUser, slug: &Slug) -> Result<Sea
     }
 }
 
-/// Renames a room, changes what it is about, archives it or opens it again. What changes nothing is told to nobody.
+/// Renames a room, changes what it is about, archives it or opens it again, makes its members slow. What changes nothing is told to nobody.
 ///
 /// # Errors
-/// `FORBIDDEN` below the role of an admin.
+/// `FORBIDDEN` below the role of an admin, or of a moderator for slow mode.
 pub async fn update(app: &App, caller: &AuthUser, room: &RoomRef, new: RoomChange) -> Result<Room> {
     let id = rooms::find(app, caller.id(), room).await?.room.id;
     let mut change = Change::begin(app, caller.id(), id).await?;
-    change.seat.require(Action::Update)?;
+    new.allowed(&change.seat)?;
     if new.changes_nothing(&change.seat.room) {
         return views::with_last_message(&mut *change.tx, change.seat.room).await;
     }
     let count = rows::count(&mut change.tx, id, 1, 0).await?;
     rows::update(&mut change.tx, id, new.name.as_deref(), new.topic.as_deref(), new.archived, count.last_seq).await?;
+    if let Some(seconds) = new.slow_mode {
+        slow::store::set(&mut change.tx, id, seconds).await?;
+    }
     let room = rows::find(&mut *change.tx, caller.id(), &RoomRef::Id(id)).await?.ok_or(Error::RoomNotFound)?.room;
     let room = views::with_last_message(&mut *change.tx, room).await?;
     let turn = change.commit().await?;
+    app.slow_rooms.note(id, room.slow_mode > 0);
     let told = json!({ "roomId": id, "seq": count.last_seq, "room": room, "by": caller.id() });
     app.realtime.tell_room(id, Some(count.last_seq), "chat:room:updated", &told);
     drop(turn);

@@ -9,14 +9,14 @@ use crate::{
     app::App,
     error::{Error, Result},
     extract::{Body, Caller, Path, Query},
+    limits::{Class, http::Routes},
     rooms::{self, RoomRef},
 };
 use axum::{
-    Json, Router,
+    Json,
     extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
-    routing,
 };
 use chrono::{DateTime, Utc};
 use serde_json::{Value, value::RawValue};
@@ -24,10 +24,11 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// `/rooms/{id}/messages` and `/messages/{id}`, and what is below them.
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/rooms/{room}/messages", routing::get(list).post(create))
-        .route("/messages/{id}", routing::get(read))
+pub fn routes() -> Routes {
+    Routes::new()
+        .get("/rooms/{room}/messages", Class::Any, list)
+        .post("/rooms/{room}/messages", Class::Message, create)
+        .get("/messages/{id}", Class::Any, read)
         .merge(changes::http::routes())
         .merge(reactions::http::routes())
         .merge(pins::http::routes())

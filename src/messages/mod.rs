@@ -223,7 +223,7 @@ pub async fn send(app: &App, author: Arc<AuthUser>, new: NewMessage) -> Result<S
 /// decided by the statement that stores it.
 ///
 /// # Errors
-/// `ROOM_NOT_FOUND`, `MESSAGE_NOT_FOUND` for what it answers.
+/// `ROOM_NOT_FOUND`, `MESSAGE_NOT_FOUND` for what it answers, `RATE_LIMITED` in a room in slow mode.
 pub async fn draft(app: &App, author: Arc<AuthUser>, new: NewMessage) -> Result<(Draft, Vec<String>)> {
     let room = match rooms::named_or_default(app, new.room.as_deref())? {
         RoomRef::Id(id) => id,
@@ -240,8 +240,10 @@ pub async fn draft(app: &App, author: Arc<AuthUser>, new: NewMessage) -> Result<
         Some(id) => in_same_room(app, room, id).await.map(|(id, root)| Some(root.unwrap_or(id)))?,
         None => None,
     };
+    let id = message_id(room, author.id(), new.client_msg_id.as_deref());
+    app.slow_rooms.take_turn(&app.db, room, author.id(), id.0).await?;
     let draft = Draft {
-        id: message_id(room, author.id(), new.client_msg_id.as_deref()),
+        id,
         room,
         content: new.content,
         kind: new.kind,

@@ -5,16 +5,17 @@ use crate::{
     app::App,
     error::{Error, Result},
     extract::{Caller, Path, Query},
+    limits::{Class, http::Routes},
 };
-use axum::{Json, Router, extract::State, routing};
+use axum::{Json, extract::State};
 use serde_json::{Value, json};
 
 /// Most users in one question.
 const USERS: usize = 100;
 
 /// `/users/{id}/presence` and `/presence`.
-pub fn routes() -> Router<App> {
-    Router::new().route("/users/{id}/presence", routing::get(read)).route("/presence", routing::get(list))
+pub fn routes() -> Routes {
+    Routes::new().get("/users/{id}/presence", Class::Any, read).get("/presence", Class::Any, list)
 }
 
 async fn read(State(app): State<App>, Caller(_): Caller, Path(id): Path<String>) -> Result<Json<Status>> {

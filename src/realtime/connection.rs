@@ -7,6 +7,7 @@ use super::{
 use crate::{
     auth::AuthUser,
     error::{Error, ErrorBody, trace_id},
+    limits::Slot,
     rooms::RoomId,
     socket::Lane,
     users::UserId,
@@ -22,6 +23,7 @@ use socketioxide::{
 };
 use std::{
     collections::{HashMap, HashSet},
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
         atomic::{AtomicBool, Ordering},
@@ -44,6 +46,8 @@ pub struct Connection {
     pub lane: Lane,
     /// When it came.
     pub opened: Instant,
+    /// Where it came from.
+    pub address: IpAddr,
     pub(super) socket: SocketRef,
     /// Rooms in whose audience it is.
     pub(super) rooms: Mutex<Vec<RoomId>>,
@@ -122,6 +126,8 @@ impl Serialize for Unsendable {
 #[derive(Default)]
 pub(super) struct Identity {
     pub user: Option<Arc<AuthUser>>,
+    /// Its place among the connections of that user.
+    slot: Option<Slot<UserId>>,
     expiring_told: bool,
     waits_for_database: bool,
     showing: Showing,
@@ -139,11 +145,12 @@ enum Showing {
 
 impl Connection {
     /// A connection that has not authenticated yet.
-    pub fn new(socket: SocketRef, lane: Lane, upgrades: Arc<Upgrades>, nest_exceptions: bool) -> Arc<Self> {
+    pub fn new(socket: SocketRef, address: IpAddr, lane: Lane, upgrades: Arc<Upgrades>, nest_exceptions: bool) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             id: Uuid::new_v4(),
             lane,
             opened: Instant::now(),
+            address,
             socket,
             rooms: Mutex::default(),
             me: me.clone(),
@@ -182,6 +189,24 @@ impl Connection {
         identity.user = Some(user);
         identity.expiring_told = false;
         identity.waits_for_database = false;
+    }
+
+    /// Remembers who it is for the first time, and the place that it takes.
+    pub(super) fn become_user(&self, user: Arc<AuthUser>, slot: Slot<UserId>) {
+        self.set_user(user);
+        self.write().slot = Some(slot);
+    }
+
+    /// Is nobody's again; says whose it was, if it was anybody's, and gives the place back.
+    pub(super) fn take_user(&self) -> Option<Arc<AuthUser>> {
+        let mut identity = self.write();
+        identity.slot = None;
+        identity.user.take()
+    }
+
+    /// Gives back the place among the connections of its user, who it is known to have been.
+    fn give_back_slot(&self) {
+        self.write().slot = None;
     }
 
     /// Whether it must be told now that its token expires; true once a token.
@@ -503,6 +528,7 @@ impl Connection {
     /// It has ended: it joins no audience any more.
     pub(super) fn set_gone(&self) {
         self.gone.store(true, Ordering::Release);
+        self.give_back_slot();
     }
 
     /// Whether it has ended.

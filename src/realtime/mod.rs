@@ -19,6 +19,7 @@ pub use lately::Lately;
 use crate::{
     auth::AuthUser,
     error::Error,
+    limits::Slot,
     rooms::RoomId,
     users::{User, UserId},
 };
@@ -149,13 +150,13 @@ impl Realtime {
 
     /// Makes a connection that of a user, behind a gate: from now on what the user hears waits for [`open`](Self::open).
     /// A connection that is gone stays gone: then this says no.
-    pub fn close_gate(&self, connection: &Arc<Connection>, user: &Arc<AuthUser>) -> bool {
+    pub fn close_gate(&self, connection: &Arc<Connection>, user: &Arc<AuthUser>, slot: Slot<UserId>) -> bool {
         let mut connections = lock(&self.connections);
         if !connections.all.contains_key(&connection.id) {
             return false;
         }
         connection.close_gate();
-        connection.set_user(user.clone());
+        connection.become_user(user.clone(), slot);
         connections.by_user.entry(user.id().clone()).or_default().push(connection.clone());
         true
     }
@@ -180,8 +181,7 @@ impl Realtime {
     /// Gives up a gated connection whose snapshot could not be read, so that it can be tried again.
     pub fn abandon_gate(&self, connection: &Connection) {
         let mut connections = lock(&self.connections);
-        let user = connection.write().user.take();
-        if let Some(user) = user {
+        if let Some(user) = connection.take_user() {
             connections.part(user.id(), connection.id);
         }
         drop(connections);

@@ -21,7 +21,7 @@ use socket2::SockRef;
 use std::{
     collections::{HashMap, VecDeque},
     io::{self, ErrorKind, IoSlice},
-    net::{Shutdown, SocketAddr},
+    net::{IpAddr, Shutdown, SocketAddr},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll, Waker},
@@ -69,7 +69,7 @@ impl Listener for Wires {
             tracing::debug!(%error, "a connection could not be tuned");
         }
         let (reading, stream) = stream.into_split();
-        let wire = Arc::new(Wire { stream, limit: self.limit, out: Mutex::default() });
+        let wire = Arc::new(Wire { stream, peer: address.ip(), limit: self.limit, out: Mutex::default() });
         (WireIo { reading, wire }, address)
     }
 
@@ -118,6 +118,7 @@ impl Upgrades {
 /// What leaves on one connection.
 pub struct Wire {
     stream: OwnedWriteHalf,
+    peer: IpAddr,
     limit: usize,
     out: Mutex<Out>,
 }
@@ -214,6 +215,11 @@ impl Wire {
             }
         }
         Ok(())
+    }
+
+    /// The other end of the connection, perhaps a proxy.
+    pub fn peer(&self) -> IpAddr {
+        self.peer
     }
 
     /// Most bytes that wait for the peer.

@@ -5,14 +5,15 @@ use crate::{
     app::App,
     error::{Error, Result},
     extract::{Body, Caller, Path, Query},
+    limits::{Class, http::Routes},
     rooms::RoomRef,
 };
-use axum::{Json, Router, extract::State, routing};
+use axum::{Json, extract::State};
 use serde_json::Value;
 
 /// `/rooms/{id}/read` and `/rooms/{id}/messages/{seq}/receipts`.
-pub fn routes() -> Router<App> {
-    Router::new().route("/rooms/{room}/read", routing::put(on_mark)).route("/rooms/{room}/messages/{seq}/receipts", routing::get(list))
+pub fn routes() -> Routes {
+    Routes::new().put("/rooms/{room}/read", Class::Read, on_mark).get("/rooms/{room}/messages/{seq}/receipts", Class::Any, list)
 }
 
 async fn on_mark(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>, Body(mut fields): Body) -> Result<Json<Marked>> {

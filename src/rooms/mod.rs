@@ -7,6 +7,7 @@
 pub mod changes;
 pub mod members;
 pub mod permissions;
+pub mod slow;
 mod slugs;
 pub mod store;
 pub mod turns;
@@ -132,6 +133,8 @@ pub struct Room {
     /// Since when it can only be read.
     #[serde(with = "crate::time::option")]
     pub archived_at: Option<DateTime<Utc>>,
+    /// How many seconds who stands below a moderator waits between two messages; 0: none.
+    pub slow_mode: i32,
     /// How many are in it.
     pub member_count: i32,
     /// The number of the last thing that happened in it.

@@ -19,6 +19,8 @@ pub enum Action {
     Ban,
     /// Silence members below oneself for a time.
     Mute,
+    /// Make members wait between messages.
+    Slow,
     /// Change name and topic, archive.
     Update,
     /// Give roles below one's own to members below oneself.
@@ -38,6 +40,7 @@ const TABLE: &[(Action, &str, Role)] = &[
     (Action::DeleteAny, "moderate", Role::Moderator),
     (Action::Ban, "ban", Role::Moderator),
     (Action::Mute, "mute", Role::Moderator),
+    (Action::Slow, "slow", Role::Moderator),
     (Action::Update, "update", Role::Admin),
     (Action::SetRole, "role", Role::Admin),
     (Action::Transfer, "transfer", Role::Owner),
@@ -52,7 +55,7 @@ impl Action {
 
     /// Whether it may still be done in a room that can only be read.
     fn is_for_archived(self) -> bool {
-        matches!(self, Self::Remove | Self::Ban | Self::Mute | Self::Update | Self::SetRole | Self::Transfer | Self::Delete)
+        matches!(self, Self::Remove | Self::Ban | Self::Mute | Self::Slow | Self::Update | Self::SetRole | Self::Transfer | Self::Delete)
     }
 }
 

@@ -5,15 +5,16 @@ use crate::{
     app::App,
     error::{Error, Result},
     extract::{Caller, Page, Query},
+    limits::{Class, http::Routes},
     rooms::RoomRef,
     users::UserId,
 };
-use axum::{Json, Router, extract::State, routing};
+use axum::{Json, extract::State};
 use chrono::{DateTime, Datelike, Utc};
 
 /// `/search`.
-pub fn routes() -> Router<App> {
-    Router::new().route("/search", routing::get(list))
+pub fn routes() -> Routes {
+    Routes::new().get("/search", Class::Any, list)
 }
 
 async fn list(State(app): State<App>, Caller(caller): Caller, query: Query) -> Result<Json<Page<Found>>> {

@@ -5,13 +5,14 @@ use crate::{
     app::App,
     error::{Error, Result},
     extract::{Caller, Path, Query},
+    limits::{Class, http::Routes},
     rooms::RoomRef,
 };
-use axum::{Json, Router, extract::State, routing};
+use axum::{Json, extract::State};
 
 /// `/rooms/{id}/changes`.
-pub fn routes() -> Router<App> {
-    Router::new().route("/rooms/{room}/changes", routing::get(read))
+pub fn routes() -> Routes {
+    Routes::new().get("/rooms/{room}/changes", Class::Any, read)
 }
 
 async fn read(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>, query: Query) -> Result<Json<Changes>> {

@@ -5,15 +5,17 @@ use crate::{
     app::App,
     error::Result,
     extract::{Body, Caller, Page, Path, Query},
+    limits::{Class, http::Routes},
 };
-use axum::{Json, Router, extract::State, routing};
+use axum::{Json, extract::State};
 
 /// `/users…`.
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/users", routing::get(list))
-        .route("/users/me", routing::get(read_own).patch(change_own))
-        .route("/users/{id}", routing::get(read))
+pub fn routes() -> Routes {
+    Routes::new().get("/users", Class::Any, list).get("/users/me", Class::Any, read_own).patch("/users/me", Class::Any, change_own).get(
+        "/users/{id}",
+        Class::Any,
+        read,
+    )
 }
 
 async fn read_own(State(app): State<App>, Caller(caller): Caller) -> Result<Json<User>> {

@@ -220,6 +220,7 @@ fn wrong_acts(room: &str, foreign: &str) -> Vec<Case> {
     for (event, field, values) in [
         ("chat:room:update", "name", vec!["5", r#""""#, r#""a\u0000""#, r#""a\u202eb""#]),
         ("chat:room:update", "topic", vec!["5", r#""a\u0000""#]),
+        ("chat:room:update", "slowMode", vec!["-1", "21601", "1.5", "true", r#""30""#, "1e300"]),
         ("chat:room:update", "archived", vec!["5", r#""yes""#]),
         ("chat:room:invite", "role", vec!["5", r#""emperor""#, r#""\u0000""#]),
         ("chat:room:role", "role", vec!["null", "5", r#""emperor""#, r#""\u0000""#]),

@@ -46,8 +46,8 @@ async fn a_day(alice: &TestUser, socket: &TestSocket, room: &str) {
 #[tokio::test]
 async fn plans_made_on_an_empty_database_read_no_table_as_a_whole_when_it_has_grown() {
     let mut app = TestApp::start().await;
-    let (alice, bob) = (app.user("alice").await, app.user("bob").await);
-    let room = alice.create_room_with("den", &[&bob]).await;
+    let (alice, other) = (app.user("alice").await, app.user("bob").await);
+    let room = alice.create_room_with("den", &[&other]).await;
     let socket = alice.connect().await;
     for _ in 0..UNTIL_SETTLED {
         a_day(&alice, &socket, &room).await;

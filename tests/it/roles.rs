@@ -86,6 +86,7 @@ impl Cast {
                 ("chat:room:update", json!({ "topic": "bears" })),
                 ("chat:room:update", json!({ "archived": false })),
             ],
+            "slow" => vec![("chat:room:update", json!({ "slowMode": 1 })), ("chat:room:update", json!({ "slowMode": 0 }))],
             "role" => vec![("chat:room:role", json!({ "userId": low, "role": "member" }))],
             "transfer" => vec![("chat:room:role", json!({ "userId": low, "role": "owner" }))],
             "delete" => {

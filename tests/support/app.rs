@@ -51,6 +51,8 @@ impl TestApp {
             ("RUST_LOG", "info,ires_chat=debug"),
             // No test waits for the grace of a reload, unless it is about it.
             ("CHAT_PRESENCE_GRACE", "100ms"),
+            // Nor is any test held up by limits on use, unless it is about them.
+            ("CHAT_LIMITS", "off"),
         ];
         let environment: Vec<_> = shared
             .into_iter()
@@ -153,8 +155,14 @@ impl TestApp {
 
     /// Another server on the same database, and where it listens.
     pub fn second_server(&self) -> (Running, String) {
-        let environment =
-            [("DATABASE_URL", self.database.url()), ("JWT_SECRET", token::SECRET), ("HOST", "127.0.0.1"), ("PORT", "0"), ("RUST_LOG", "warn")];
+        let environment = [
+            ("DATABASE_URL", self.database.url()),
+            ("JWT_SECRET", token::SECRET),
+            ("HOST", "127.0.0.1"),
+            ("PORT", "0"),
+            ("RUST_LOG", "warn"),
+            ("CHAT_LIMITS", "off"),
+        ];
         let server = Running::ires_chat(Path::new(env!("CARGO_TARGET_TMPDIR")), &["serve"], &environment);
         let said = server.expect_line("ires-chat listens on ");
         let base = said[0].strip_prefix("ires-chat listens on ").unwrap().to_owned();

@@ -5,15 +5,20 @@ use crate::{
     app::App,
     error::Result,
     extract::{Body, Caller, OptionalBody, Page, Path, Query},
+    limits::{Class, http::Routes},
     messages::http::message_id,
     payload::Fields,
 };
-use axum::{Json, Router, extract::State, routing};
+use axum::{Json, extract::State};
 use serde_json::json;
 
 /// `/messages/{id}` to be changed, and what it said before.
-pub fn routes() -> Router<App> {
-    Router::new().route("/messages/{id}", routing::patch(on_edit).delete(on_delete)).route("/messages/{id}/edits", routing::get(list))
+pub fn routes() -> Routes {
+    Routes::new().patch("/messages/{id}", Class::Edit, on_edit).delete("/messages/{id}", Class::Edit, on_delete).get(
+        "/messages/{id}/edits",
+        Class::Any,
+        list,
+    )
 }
 
 async fn on_edit(State(app): State<App>, Caller(caller): Caller, Path(id): Path<String>, Body(mut fields): Body) -> Result<Json<Edited>> {

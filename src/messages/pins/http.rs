@@ -5,15 +5,20 @@ use crate::{
     app::App,
     error::Result,
     extract::{Caller, Page, Path, Query},
+    limits::{Class, http::Routes},
     messages::{Message, http::message_id},
     rooms::RoomRef,
 };
-use axum::{Json, Router, extract::State, routing};
+use axum::{Json, extract::State};
 use chrono::DateTime;
 
 /// `/messages/{id}/pin` and `/rooms/{id}/pins`.
-pub fn routes() -> Router<App> {
-    Router::new().route("/messages/{id}/pin", routing::put(on_pin).delete(on_unpin)).route("/rooms/{room}/pins", routing::get(on_list))
+pub fn routes() -> Routes {
+    Routes::new().put("/messages/{id}/pin", Class::Edit, on_pin).delete("/messages/{id}/pin", Class::Edit, on_unpin).get(
+        "/rooms/{room}/pins",
+        Class::Any,
+        on_list,
+    )
 }
 
 async fn on_pin(State(app): State<App>, Caller(caller): Caller, Path(id): Path<String>) -> Result<Json<Pinned>> {

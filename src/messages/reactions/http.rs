@@ -5,15 +5,18 @@ use crate::{
     app::App,
     error::Result,
     extract::{Caller, Page, Path, Query},
+    limits::{Class, http::Routes},
     messages::http::message_id,
 };
-use axum::{Json, Router, extract::State, routing};
+use axum::{Json, extract::State};
 
 /// `/messages/{id}/reactions`.
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/messages/{id}/reactions", routing::get(on_list))
-        .route("/messages/{id}/reactions/{emoji}", routing::put(on_add).delete(on_remove))
+pub fn routes() -> Routes {
+    Routes::new().get("/messages/{id}/reactions", Class::Any, on_list).put("/messages/{id}/reactions/{emoji}", Class::Reaction, on_add).delete(
+        "/messages/{id}/reactions/{emoji}",
+        Class::Reaction,
+        on_remove,
+    )
 }
 
 async fn on_add(State(app): State<App>, Caller(caller): Caller, Path((id, emoji)): Path<(String, String)>) -> Result<Json<Reacted>> {

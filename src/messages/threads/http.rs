@@ -5,6 +5,7 @@ use crate::{
     app::App,
     error::Result,
     extract::{Caller, Page, Path, Query},
+    limits::{Class, http::Routes},
     messages::{
         Message,
         history::Anchor,
@@ -12,11 +13,11 @@ use crate::{
     },
     rooms::RoomRef,
 };
-use axum::{Json, Router, extract::State, routing};
+use axum::{Json, extract::State};
 
 /// `/messages/{id}/thread` and `/rooms/{id}/threads`.
-pub fn routes() -> Router<App> {
-    Router::new().route("/messages/{id}/thread", routing::get(on_read)).route("/rooms/{room}/threads", routing::get(on_list))
+pub fn routes() -> Routes {
+    Routes::new().get("/messages/{id}/thread", Class::Any, on_read).get("/rooms/{room}/threads", Class::Any, on_list)
 }
 
 async fn on_read(State(app): State<App>, Caller(caller): Caller, Path(id): Path<String>, query: Query) -> Result<Json<ThreadPage>> {

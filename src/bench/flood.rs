@@ -1,0 +1,156 @@
+//! A flood: what others notice of one client that sends as fast as it can, and comes again whenever it is cut off.
+//!
+//! The same load is measured twice in one run, calm and flooded: what counts is how the delays of the second compare with those of
+//! the first. The flooder runs on a thread of its own, reads and forgets whatever it is told, and needs little of the machine.
+
+use super::{
+    Faults, Outcome, Target, Workload,
+    client::{UPGRADE, framed},
+    messages::{self, Shape},
+};
+use std::{
+    io::{self, ErrorKind, Read, Write},
+    net::{Shutdown, SocketAddr, TcpStream},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle, sleep},
+    time::{Duration, Instant},
+};
+
+/// The user who floods.
+const FLOODER: &str = "bench-flooder";
+/// Events of the flood, at least.
+const EVENTS: u64 = 100_000;
+/// Events in one write.
+const BATCH: usize = 100;
+/// How long the flood goes on for its last events.
+const LAST: Duration = Duration::from_secs(30);
+
+#[derive(Default)]
+struct Flood {
+    ends: AtomicBool,
+    events: AtomicU64,
+    connections: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// Runs it.
+pub async fn run(target: &Target, workload: Workload, shape: Shape, duration: Duration) -> Result<Outcome, String> {
+    let calm = messages::run(target, workload, shape, duration).await?;
+    let (flood, thread) = (Arc::new(Flood::default()), Arc::new(Mutex::new(None)));
+    let prepared = {
+        let (flood, thread, before, address) = (flood.clone(), thread.clone(), target.clone(), target.address);
+        let token = target.token(FLOODER, 0)?;
+        move || -> Result<(), String> {
+            before.prepare()?;
+            let (flood, token) = (flood.clone(), token.clone());
+            *thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread::spawn(move || flood.run(address, &token)));
+            Ok(())
+        }
+    };
+    let flooded = messages::run(&Target { prepared: Some(Arc::new(prepared)), ..target.clone() }, workload, shape, duration).await;
+    flood.ends.store(true, Ordering::Relaxed);
+    let running: Option<JoinHandle<()>> = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if running.is_some_and(|thread| thread.join().is_err()) {
+        return Err("the flood panicked".to_owned());
+    }
+    Ok(outcome(workload, &calm, &flooded?, &flood))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn outcome(workload: Workload, calm: &Outcome, flooded: &Outcome, flood: &Flood) -> Outcome {
+    let mut figures = Vec::new();
+    for name in ["ack p50 ms", "ack p99 ms", "delivery p50 ms", "delivery p99 ms", "acked/s", "server ms/1k messages"] {
+        if let (Some(before), Some(during)) = (calm.figure(name), flooded.figure(name)) {
+            figures.push((format!("calm {name}"), before));
+            figures.push((format!("flooded {name}"), during));
+            figures.push((format!("flooded : calm, {name}"), during / before));
+        }
+    }
+    let counts = [("events of the flood", &flood.events), ("connections of the flood", &flood.connections), ("and refused ones", &flood.refused)];
+    figures.extend(counts.map(|(name, count)| (name.to_owned(), count.load(Ordering::Relaxed) as f64)));
+    let (a, b) = (calm.faults, flooded.faults);
+    let faults = Faults {
+        lost: a.lost + b.lost,
+        duplicated: a.duplicated + b.duplicated,
+        disordered: a.disordered + b.disordered,
+        disagreeing: a.disagreeing + b.disagreeing,
+        refused: a.refused + b.refused,
+    };
+    Outcome { workload, figures, faults }
+}
+
+impl Flood {
+    fn run(&self, address: SocketAddr, token: &str) {
+        let mut deadline = None;
+        while deadline.is_none_or(|deadline| Instant::now() < deadline) {
+            if self.ends.load(Ordering::Relaxed) {
+                if self.events.load(Ordering::Relaxed) >= EVENTS {
+                    return;
+                }
+                deadline.get_or_insert(Instant::now() + LAST);
+            }
+            if let Ok(stream) = connect(address, token) {
+                self.connections.fetch_add(1, Ordering::Relaxed);
+                // How it ends is what is looked at here, not an error.
+                let _ = self.pour(&stream);
+                let _ = stream.shutdown(Shutdown::Both);
+            } else {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                sleep(Duration::from_millis(10));
+            }
+        }
+    }
+
+    /// Sends until it is cut off.
+    fn pour(&self, mut stream: &TcpStream) -> io::Result<()> {
+        let mut listening = stream.try_clone()?;
+        let listener = thread::spawn(move || io::copy(&mut listening, &mut io::sink()));
+        let mut ack = 0;
+        let poured = loop {
+            let mut frames = Vec::with_capacity(BATCH * 80);
+            for _ in 0..BATCH {
+                frames.extend(framed(&format!(r#"42/chat,{ack}["chat:message",{{"content":"flood"}}]"#)));
+                ack += 1;
+            }
+            if let Err(error) = stream.write_all(&frames) {
+                break Err(error);
+            }
+            let events = self.events.fetch_add(BATCH as u64, Ordering::Relaxed);
+            if self.ends.load(Ordering::Relaxed) && events >= EVENTS {
+                break Ok(());
+            }
+        };
+        let _ = stream.shutdown(Shutdown::Both);
+        let _ = listener.join();
+        poured
+    }
+}
+
+/// A socket that has heard `session.ready`.
+fn connect(address: SocketAddr, token: &str) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.set_write_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(UPGRADE.as_bytes())?;
+    hear(&mut stream, b"\r\n\r\n")?;
+    stream.write_all(&framed(&format!("40/chat,{{\"token\":\"{token}\"}}")))?;
+    hear(&mut stream, b"session.ready")?;
+    Ok(stream)
+}
+
+/// Reads until these words have come.
+fn hear(stream: &mut TcpStream, words: &[u8]) -> io::Result<()> {
+    let mut heard = Vec::new();
+    while memchr::memmem::find(&heard, words).is_none() {
+        let mut bytes = [0; 4_096];
+        let count = stream.read(&mut bytes)?;
+        heard.extend(&bytes[..count]);
+        if count == 0 || heard.starts_with(b"HTTP/1.1 4") {
+            return Err(ErrorKind::ConnectionRefused.into());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,266 @@
+//! Limits over REST: every route is listed with its class, and a caller is known and has a token before the handler runs.
+//!
+//! What is left is told in the headers of draft-ietf-httpapi-ratelimit-headers-10: `RateLimit-Policy: "message";q=10;w=2` (so many
+//! in so many seconds) and `RateLimit: "message";r=9;t=1` (so many are left, and it is full again in so many seconds).
+
+use super::{Class, Left, Slot, Source, Verdict, address};
+use crate::{
+    app::App,
+    auth,
+    error::{Error, Result},
+    extract::Caller,
+    realtime::wire::Wire,
+};
+use axum::{
+    Router,
+    extract::{MatchedPath, Request, State},
+    handler::Handler,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{self, MethodRouter},
+};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// What is left.
+pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+/// What there is.
+pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// Who is at the other end of a request, as far as its address says.
+#[derive(Clone)]
+pub struct Visitor(Arc<Visit>);
+
+struct Visit {
+    address: IpAddr,
+    /// Whether it is said to be forwarded by somebody whom we do not believe.
+    is_disbelieved: bool,
+    /// Whether its handshake has been used for a namespace.
+    admitted: AtomicBool,
+    /// Its place among the connections of its address, kept as long as the engine keeps the handshake.
+    _slot: Option<Slot<IpAddr>>,
+}
+
+impl Visitor {
+    /// Looks at a request that came on a wire.
+    pub fn of(app: &App, wire: &Wire, headers: &HeaderMap) -> Self {
+        Self::new(app, wire, headers, None)
+    }
+
+    /// Looks at a handshake, which takes a place among the connections of its address.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` or `CONNECTION_LIMIT`.
+    pub fn shaking_hands(app: &App, wire: &Wire, headers: &HeaderMap) -> Result<Self> {
+        let address = client(app, wire, headers);
+        let refused = match app.limits.take_of_address(Class::Connect, address).refusal() {
+            Some(error) => error,
+            None => match app.limits.connect_address(address) {
+                Ok(slot) => return Ok(Self::new(app, wire, headers, Some(slot))),
+                Err(error) => error,
+            },
+        };
+        Self::new(app, wire, headers, None).note_refusal(app, Class::Connect);
+        Err(refused)
+    }
+
+    fn new(app: &App, wire: &Wire, headers: &HeaderMap, slot: Option<Slot<IpAddr>>) -> Self {
+        let address = client(app, wire, headers);
+        let is_disbelieved = headers.contains_key(FORWARDED_FOR) && !address::is_trusted(wire.peer(), app.limits.trusted_proxies());
+        Self(Arc::new(Visit { address, is_disbelieved, admitted: AtomicBool::new(false), _slot: slot }))
+    }
+
+    /// Its address was refused. If all clients seem to have the one of a proxy, whoever set it up had better know.
+    fn note_refusal(&self, app: &App, class: Class) {
+        app.limits.note_refusal(class, &Source::Address(address::source(self.address())));
+        if self.0.is_disbelieved && app.limits.is_first_disbelief() {
+            tracing::warn!(
+                address = %self.address(),
+                "limits hold for an address that forwards requests of others: if it is your proxy, name it in CHAT_TRUSTED_PROXIES"
+            );
+        }
+    }
+
+    /// The client's address.
+    pub fn address(&self) -> IpAddr {
+        self.0.address
+    }
+
+    /// Whether the handshake has not been used yet: the first namespace is paid for with it.
+    pub fn is_new(&self) -> bool {
+        !self.0.admitted.swap(true, Ordering::AcqRel)
+    }
+}
+
+fn client(app: &App, wire: &Wire, headers: &HeaderMap) -> IpAddr {
+    let forwarded = headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
+    address::client(wire.peer(), forwarded, app.limits.trusted_proxies())
+}
+
+/// Routes, none of which is without a class.
+#[derive(Default)]
+pub struct Routes {
+    router: Router<App>,
+    classes: HashMap<String, Vec<(Method, Class)>>,
+}
+
+impl Routes {
+    /// None.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// `GET`, and `HEAD`.
+    #[must_use]
+    pub fn get<H: Handler<T, App>, T: 'static>(self, path: &str, class: Class, handler: H) -> Self {
+        self.add(Method::GET, path, class, routing::get(handler))
+    }
+
+    /// `POST`.
+    #[must_use]
+    pub fn post<H: Handler<T, App>, T: 'static>(self, path: &str, class: Class, handler: H) -> Self {
+        self.add(Method::POST, path, class, routing::post(handler))
+    }
+
+    /// `PUT`.
+    #[must_use]
+    pub fn put<H: Handler<T, App>, T: 'static>(self, path: &str, class: Class, handler: H) -> Self {
+        self.add(Method::PUT, path, class, routing::put(handler))
+    }
+
+    /// `PATCH`.
+    #[must_use]
+    pub fn patch<H: Handler<T, App>, T: 'static>(self, path: &str, class: Class, handler: H) -> Self {
+        self.add(Method::PATCH, path, class, routing::patch(handler))
+    }
+
+    /// `DELETE`.
+    #[must_use]
+    pub fn delete<H: Handler<T, App>, T: 'static>(self, path: &str, class: Class, handler: H) -> Self {
+        self.add(Method::DELETE, path, class, routing::delete(handler))
+    }
+
+    fn add(mut self, method: Method, path: &str, class: Class, route: MethodRouter<App>) -> Self {
+        self.classes.entry(path.to_owned()).or_default().push((method, class));
+        self.router = self.router.route(path, route);
+        self
+    }
+
+    /// With others.
+    #[must_use]
+    pub fn merge(mut self, other: Self) -> Self {
+        for (path, classes) in other.classes {
+            self.classes.entry(path).or_default().extend(classes);
+        }
+        self.router = self.router.merge(other.router);
+        self
+    }
+
+    /// The router that serves them below a prefix, each caller within their limits.
+    pub fn limited(self, app: &App, prefix: &'static str) -> Router<App> {
+        let gate = Gate { app: app.clone(), prefix, classes: Arc::new(self.classes) };
+        self.router.layer(from_fn_with_state(gate, enter))
+    }
+}
+
+#[derive(Clone)]
+struct Gate {
+    app: App,
+    prefix: &'static str,
+    classes: Arc<HashMap<String, Vec<(Method, Class)>>>,
+}
+
+impl Gate {
+    /// The class of a request; none for a method that its route does not have.
+    fn class(&self, request: &Request) -> Option<Class> {
+        let path = request.extensions().get::<MatchedPath>()?.as_str().strip_prefix(self.prefix)?;
+        let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+        self.classes.get(path)?.iter().find(|(known, _)| known == method).map(|(_, class)| *class)
+    }
+
+    /// Finds out who calls, and takes a token of theirs.
+    async fn admit(&self, class: Class, request: &mut Request) -> Result<(Verdict, Source)> {
+        let limits = &self.app.limits;
+        let visitor = request.extensions().get::<Visitor>().ok_or_else(|| Error::internal("a request without an address"))?;
+        let (address, source) = (visitor.address(), Source::Address(address::source(visitor.address())));
+        if class.is_by_address() {
+            return Ok((limits.take_of_address(class, address), source));
+        }
+        let found = match bearer(request.headers()) {
+            Ok(token) => auth::recognise(&self.app, token).await,
+            Err(error) => Err(error),
+        };
+        match found {
+            Ok(user) => {
+                let (verdict, source) = (limits.take(class, &user.user), Source::User(user.id().clone()));
+                request.extensions_mut().insert(Caller(Arc::new(user)));
+                Ok((verdict, source))
+            }
+            Err(error) if error.is_about_a_token() => {
+                let verdict = limits.take_of_address(Class::Connect, address);
+                if verdict.wait.is_some() { Ok((verdict, source)) } else { Err(error) }
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+async fn enter(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    let Some(class) = gate.class(&request) else { return next.run(request).await };
+    let (verdict, source) = match gate.admit(class, &mut request).await {
+        Ok(admitted) => admitted,
+        Err(error) => return error.into_response(),
+    };
+    let mut response = match verdict.refusal() {
+        Some(error) => {
+            let refusing = verdict.left.iter().flatten().last().map_or(class, |left| left.class);
+            match (&source, request.extensions().get::<Visitor>()) {
+                (Source::Address(_), Some(visitor)) => visitor.note_refusal(&gate.app, refusing),
+                _ => _ = gate.app.limits.note_refusal(refusing, &source),
+            }
+            error.into_response()
+        }
+        None => next.run(request).await,
+    };
+    tell(&verdict, response.headers_mut());
+    response
+}
+
+/// Says in headers what is left.
+fn tell(verdict: &Verdict, headers: &mut HeaderMap) {
+    let list = |item: fn(&Left) -> String| verdict.left.iter().flatten().map(item).collect::<Vec<_>>().join(", ");
+    let policy = list(|left| format!("\"{}\";q={};w={}", left.class.name(), left.quota.burst_size(), seconds(left, left.quota.burst_size().get())));
+    let state = list(|left| {
+        let missing = left.quota.burst_size().get().saturating_sub(left.remaining);
+        format!("\"{}\";r={};t={}", left.class.name(), left.remaining, seconds(left, missing))
+    });
+    for (name, value) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, state)] {
+        if !value.is_empty()
+            && let Ok(value) = HeaderValue::try_from(value)
+        {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// In how many seconds so many tokens come back.
+fn seconds(left: &Left, tokens: u32) -> u64 {
+    let millis = left.quota.replenish_interval().saturating_mul(tokens).as_millis();
+    u64::try_from(millis.div_ceil(1_000)).unwrap_or(u64::MAX)
+}
+
+/// The bearer token of a request.
+fn bearer(headers: &HeaderMap) -> Result<&str> {
+    let header = headers.get(header::AUTHORIZATION).ok_or(Error::TokenMissing)?;
+    let header = header.to_str().map_err(|_| Error::TokenInvalid("it is not text"))?;
+    let (scheme, token) = header.split_once(' ').ok_or(Error::TokenMissing)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(Error::TokenMissing) }
+}
