@@ -14,7 +14,9 @@ use crate::{
         wire::{RequestWire, Wires},
     },
     receipts::{self, Receipts},
-    rooms, session, sync, users, web,
+    rooms,
+    routes::{Operation, Routes},
+    session, specs, sync, users, web,
 };
 use axum::{
     Json, Router,
@@ -22,9 +24,10 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing,
 };
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 use socketioxide::{
     ParserConfig, SocketIo, TransportType,
     extract::{SocketRef, TryData},
@@ -32,7 +35,10 @@ use socketioxide::{
     layer::SocketIoLayer,
 };
 use sqlx::postgres::PgConnectOptions;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -40,6 +46,8 @@ use tower_http::{
 };
 use uuid::Uuid;
 
+/// Under which path the routes of features are.
+const API: &str = "/api/v1";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What a WebSocket keeps to read into; a larger event grows it for a while. The engine's own default is 4 KiB.
 const READ_BUFFER: usize = 1_024;
@@ -129,20 +137,12 @@ pub async fn serve(listener: TcpListener, app: App, pages: Router<App>, mut stop
 }
 
 fn router(app: &App, pages: Router<App>, sockets: SocketIoLayer) -> Router {
-    let api = Router::new()
-        .merge(auth::http::routes())
-        .merge(users::http::routes())
-        .merge(lobby::http::routes())
-        .merge(messages::http::routes())
-        .merge(receipts::http::routes())
-        .merge(sync::http::routes())
-        .merge(presence::http::routes())
-        .layer(from_fn_with_state(app.clone(), in_time));
+    let ((api, _), (probes, _)) = (api().split(), probes().split());
     Router::new()
-        .nest("/api/v1", api)
+        .nest(API, api.layer(from_fn_with_state(app.clone(), in_time)))
         .merge(pages)
-        .route("/livez", routing::get(async || Json(json!({ "status": "ok" }))))
-        .route("/readyz", routing::get(ready))
+        .merge(probes)
+        .merge(specs::http::routes(&OPENAPI, &ASYNCAPI))
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| Error::internal("a handler panicked").into_response()))
@@ -155,10 +155,56 @@ fn router(app: &App, pages: Router<App>, sockets: SocketIoLayer) -> Router {
         .layer(from_fn(name_request))
 }
 
+/// What is served under [`API`].
+fn api() -> Routes {
+    auth::http::routes()
+        .merge(users::http::routes())
+        .merge(lobby::http::routes())
+        .merge(messages::http::routes())
+        .merge(receipts::http::routes())
+        .merge(sync::http::routes())
+        .merge(presence::http::routes())
+}
+
+/// What those ask who look after the process.
+fn probes() -> Routes {
+    Routes::of("operation")
+        .get("/livez", async || Json(Probe { status: "ok" }), Operation::new("isLive", "Whether the process runs.").open().gives::<Probe>())
+        .get("/readyz", ready, {
+            let ready = Operation::new("isReady", "Whether the database answers.").open().gives::<Probe>();
+            ready.answers::<Probe>(StatusCode::SERVICE_UNAVAILABLE, "It does not.")
+        })
+}
+
+/// How the process is.
+#[derive(Serialize, JsonSchema)]
+struct Probe {
+    /// In words.
+    status: &'static str,
+}
+
+static OPENAPI: LazyLock<String> = LazyLock::new(|| openapi().to_string());
+static ASYNCAPI: LazyLock<String> = LazyLock::new(|| asyncapi().to_string());
+
+/// The contract of the routes.
+pub fn openapi() -> Value {
+    specs::openapi::document(&[(API, api().split().1), ("", probes().split().1)])
+}
+
+/// The contract of the events.
+pub fn asyncapi() -> Value {
+    specs::asyncapi::document(session::EVENTS, session::TOLD)
+}
+
+/// Both, as types for clients.
+pub fn typescript() -> String {
+    specs::typescript::declarations(session::EVENTS, session::TOLD, &api().split().1)
+}
+
 async fn ready(State(app): State<App>) -> Response {
     match timeout(Duration::from_secs(2), database::ping(&app.db)).await {
-        Ok(Ok(())) => Json(json!({ "status": "ready" })).into_response(),
-        Ok(Err(_)) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "database unavailable" }))).into_response(),
+        Ok(Ok(())) => Json(Probe { status: "ready" }).into_response(),
+        Ok(Err(_)) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, Json(Probe { status: "database unavailable" })).into_response(),
     }
 }
 

@@ -1,18 +1,26 @@
 //! Receipts over REST: translation only.
 
-use super::{Mark, Marked, ReadBy, mark, read_by};
+use super::{Mark, Marked, ReadBy, mark, read_by, socket::READ};
 use crate::{
     app::App,
     error::{Error, Result},
     extract::{Body, Caller, Path, Query},
     rooms::RoomRef,
+    routes::{Operation, Routes},
 };
-use axum::{Json, Router, extract::State, routing};
+use axum::{Json, extract::State};
 use serde_json::Value;
 
 /// `/rooms/{id}/read` and `/rooms/{id}/messages/{seq}/receipts`.
-pub fn routes() -> Router<App> {
-    Router::new().route("/rooms/{room}/read", routing::put(on_mark)).route("/rooms/{room}/messages/{seq}/receipts", routing::get(list))
+pub fn routes() -> Routes {
+    Routes::of("receipts").put("/rooms/{room}/read", on_mark, Operation::new("markRead", READ.about).body_of(&READ).like(&READ)).get(
+        "/rooms/{room}/messages/{seq}/receipts",
+        list,
+        {
+            let list = Operation::new("listReceipts", "Who has read a message and lets others know, by user id, and how many they are.");
+            list.paged(50).gives::<ReadBy>().refuses(&[Error::NotAMember, Error::Banned])
+        },
+    )
 }
 
 async fn on_mark(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>, Body(mut fields): Body) -> Result<Json<Marked>> {

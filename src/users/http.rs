@@ -1,19 +1,42 @@
 //! Users over REST: translation only.
 
-use super::{ProfileChange, User, get, search, update};
+use super::{NAME, ProfileChange, User, get, search, update};
 use crate::{
     app::App,
     error::Result,
     extract::{Body, Caller, Page, Path, Query},
+    routes::{Operation, Routes},
 };
-use axum::{Json, Router, extract::State, routing};
+use axum::{Json, extract::State};
+use schemars::JsonSchema;
+use serde_json::json;
 
 /// `/users…`.
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/users", routing::get(list))
-        .route("/users/me", routing::get(read_own).patch(change_own))
-        .route("/users/{id}", routing::get(read))
+pub fn routes() -> Routes {
+    Routes::of("users")
+        .get("/users", list, {
+            let list = Operation::new("listUsers", "Users whose user name or name begins with something, by id.");
+            list.query("q", "What it begins with.", json!({ "type": "string" })).paged(20).gives::<Page<User>>()
+        })
+        .get("/users/me", read_own, Operation::new("getOwnProfile", "Who calls.").gives::<User>())
+        .patch(
+            "/users/me",
+            change_own,
+            Operation::new("changeOwnProfile", "Changes what others see of the caller.").body::<ChangeProfile>().gives::<User>(),
+        )
+        .get("/users/{id}", read, Operation::new("getUser", "One user.").gives::<User>())
+}
+
+/// A change of one's own profile; what is missing stays.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+pub struct ChangeProfile {
+    /// The name to show.
+    #[schemars(length(min = 1, max = NAME.max))]
+    pub name: Option<String>,
+    /// Where the picture is: an http or https URL.
+    #[schemars(length(min = 1, max = 2_000), pattern("^https?://"))]
+    pub avatar_url: Option<String>,
 }
 
 async fn read_own(State(app): State<App>, Caller(caller): Caller) -> Result<Json<User>> {

@@ -51,6 +51,8 @@ mod rooms;
 mod seed_flow;
 mod sessions;
 mod slow;
+mod specs;
+mod specs_inputs;
 mod subscriptions;
 mod sync;
 mod sync_acts;

@@ -1,19 +1,30 @@
 //! Edits and deletion over REST: translation only.
 
-use super::{Deleted, Deletion, Earlier, Edit, Edited, delete, edit, edits};
+use super::{
+    Deleted, Deletion, Earlier, Edit, Edited, delete, edit, edits,
+    socket::{DELETE, EDIT},
+};
 use crate::{
     app::App,
     error::Result,
     extract::{Body, Caller, OptionalBody, Page, Path, Query},
     messages::http::message_id,
     payload::Fields,
+    routes::{Operation, Routes},
 };
-use axum::{Json, Router, extract::State, routing};
+use axum::{Json, extract::State};
 use serde_json::json;
 
 /// `/messages/{id}` to be changed, and what it said before.
-pub fn routes() -> Router<App> {
-    Router::new().route("/messages/{id}", routing::patch(on_edit).delete(on_delete)).route("/messages/{id}/edits", routing::get(list))
+pub fn routes() -> Routes {
+    Routes::of("messages")
+        .patch("/messages/{id}", on_edit, Operation::new("editMessage", EDIT.about).body_of(&EDIT).like(&EDIT))
+        .delete("/messages/{id}", on_delete, Operation::new("deleteMessage", DELETE.about).optional_body_of(&DELETE).like(&DELETE))
+        .get(
+            "/messages/{id}/edits",
+            list,
+            Operation::new("listEdits", "What a message said before, oldest first.").paged(50).gives::<Page<Earlier>>(),
+        )
 }
 
 async fn on_edit(State(app): State<App>, Caller(caller): Caller, Path(id): Path<String>, Body(mut fields): Body) -> Result<Json<Edited>> {

@@ -1,19 +1,31 @@
 //! Pins over REST: translation only.
 
-use super::{Pinned, list, pin, store::Position, unpin};
+use super::{
+    Pinned, list, pin,
+    socket::{PIN, UNPIN},
+    store::Position,
+    unpin,
+};
 use crate::{
     app::App,
-    error::Result,
+    error::{Error, Result},
     extract::{Caller, Page, Path, Query},
     messages::{Message, http::message_id},
     rooms::RoomRef,
+    routes::{Operation, Routes},
 };
-use axum::{Json, Router, extract::State, routing};
+use axum::{Json, extract::State};
 use chrono::DateTime;
 
 /// `/messages/{id}/pin` and `/rooms/{id}/pins`.
-pub fn routes() -> Router<App> {
-    Router::new().route("/messages/{id}/pin", routing::put(on_pin).delete(on_unpin)).route("/rooms/{room}/pins", routing::get(on_list))
+pub fn routes() -> Routes {
+    Routes::of("messages")
+        .put("/messages/{id}/pin", on_pin, Operation::new("pinMessage", PIN.about).like(&PIN))
+        .delete("/messages/{id}/pin", on_unpin, Operation::new("unpinMessage", UNPIN.about).like(&UNPIN))
+        .get("/rooms/{room}/pins", on_list, {
+            let list = Operation::new("listPins", "The pinned messages of a room, the last pinned first.").paged(50);
+            list.gives::<Page<Message>>().refuses(&[Error::NotAMember, Error::Banned])
+        })
 }
 
 async fn on_pin(State(app): State<App>, Caller(caller): Caller, Path(id): Path<String>) -> Result<Json<Pinned>> {

@@ -1,19 +1,28 @@
 //! Reactions over REST: translation only.
 
-use super::{Emoji, Reacted, Reaction, add, list, remove};
+use super::{
+    Emoji, Reacted, Reaction, add, list, remove,
+    socket::{ADD, REMOVE},
+};
 use crate::{
     app::App,
     error::Result,
     extract::{Caller, Page, Path, Query},
     messages::http::message_id,
+    routes::{Operation, Routes},
 };
-use axum::{Json, Router, extract::State, routing};
+use axum::{Json, extract::State};
+use serde_json::json;
 
 /// `/messages/{id}/reactions`.
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/messages/{id}/reactions", routing::get(on_list))
-        .route("/messages/{id}/reactions/{emoji}", routing::put(on_add).delete(on_remove))
+pub fn routes() -> Routes {
+    Routes::of("messages")
+        .get("/messages/{id}/reactions", on_list, {
+            let list = Operation::new("listReactions", "Who reacted to a message, by emoji and user id.");
+            list.query("emoji", "Those with one emoji.", json!({ "type": "string" })).paged(50).gives::<Page<Reaction>>()
+        })
+        .put("/messages/{id}/reactions/{emoji}", on_add, Operation::new("addReaction", ADD.about).like(&ADD))
+        .delete("/messages/{id}/reactions/{emoji}", on_remove, Operation::new("removeReaction", REMOVE.about).like(&REMOVE))
 }
 
 async fn on_add(State(app): State<App>, Caller(caller): Caller, Path((id, emoji)): Path<(String, String)>) -> Result<Json<Reacted>> {

@@ -3,20 +3,28 @@
 use super::{ThreadPage, of_room, read};
 use crate::{
     app::App,
-    error::Result,
+    error::{Error, Result},
     extract::{Caller, Page, Path, Query},
     messages::{
         Message,
         history::Anchor,
-        http::{anchor, message_id},
+        http::{anchor, anchored, message_id},
     },
     rooms::RoomRef,
+    routes::{Operation, Routes},
 };
-use axum::{Json, Router, extract::State, routing};
+use axum::{Json, extract::State};
 
 /// `/messages/{id}/thread` and `/rooms/{id}/threads`.
-pub fn routes() -> Router<App> {
-    Router::new().route("/messages/{id}/thread", routing::get(on_read)).route("/rooms/{room}/threads", routing::get(on_list))
+pub fn routes() -> Routes {
+    Routes::of("messages")
+        .get("/messages/{id}/thread", on_read, {
+            anchored(Operation::new("getThread", "A page of the thread that a message is in, ascending, and its root.")).gives::<ThreadPage>()
+        })
+        .get("/rooms/{room}/threads", on_list, {
+            let list = Operation::new("listThreads", "The roots of a room's threads, the latest reply first.").paged(50);
+            list.gives::<Page<Message>>().refuses(&[Error::NotAMember, Error::Banned])
+        })
 }
 
 async fn on_read(State(app): State<App>, Caller(caller): Caller, Path(id): Path<String>, query: Query) -> Result<Json<ThreadPage>> {
