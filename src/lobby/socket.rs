@@ -270,8 +270,8 @@ fn on_mute(incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
 /// `chat:room:role`.
 fn on_role(incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
     async move {
-        let (Upon { app, caller, room, user }, role, warnings) = Upon::read(incoming, |fields| fields.word("role", &ROLES))?;
-        let role = role.ok_or_else(|| Error::field("role", "required", "This field is required."))?;
+        let (Upon { app, caller, room, user }, role, warnings) = Upon::read(incoming, |fields| fields.required_word("role", &ROLES))?;
+        let role = role.ok_or_else(|| Error::internal("a role that was read is missing"))?;
         let standing = set_role(&app, &caller, &room, &user, role).await?;
         Ok(Answer::of(&standing)?.warn(warnings).into())
     }

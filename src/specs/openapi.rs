@@ -25,10 +25,12 @@ pub fn document(routes: &[(&str, Vec<Route>)]) -> Value {
         }
     }
     schemas.sent(shape::<Problem<'_>>);
+    let mut info = info(ABOUT);
+    info["license"]["identifier"] = env!("CARGO_PKG_LICENSE").into();
     json!({
         "openapi": "3.1.1",
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
-        "info": info(ABOUT),
+        "info": info,
         "servers": [{ "url": "/" }],
         "security": [{ "bearer": [] }],
         "paths": paths,
