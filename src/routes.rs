@@ -236,7 +236,7 @@ impl Route {
         let Operation { open, parameters, body, refusals, .. } = &self.operation;
         let mut all = vec![Error::Unavailable, Error::internal("")];
         if !open {
-            all.extend([Error::TokenMissing, Error::TokenInvalid(""), Error::TokenExpired, Error::Revoked]);
+            all.extend([Error::TokenMissing, Error::TokenInvalid(""), Error::TokenExpired, Error::Revoked, Error::UserTypeInvalid]);
         }
         if body.is_some() {
             all.extend([Error::PayloadInvalid("".into()), Error::PayloadTooLarge(0)]);
