@@ -9,6 +9,7 @@ use crate::{
     realtime::Realtime,
     receipts::Receipts,
     rooms::{RoomId, Slugs, turns::Turns},
+    search::Search,
     session::Arrivals,
 };
 use sqlx::PgPool;
@@ -53,6 +54,8 @@ pub struct Parts {
     pub receipts: Receipts,
     /// Which large rooms changed their size.
     pub quiet_rooms: QuietRooms,
+    /// What searches share.
+    pub search: Search,
     /// The room that everybody is in.
     pub default_room: RoomId,
     /// Which history this database holds.

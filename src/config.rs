@@ -241,6 +241,9 @@ pub struct DatabaseSettings {
     /// How long the database may take before a request is answered UNAVAILABLE
     #[arg(long, env = "CHAT_DATABASE_TIMEOUT", default_value = "4s", value_parser = duration)]
     pub database_timeout: Duration,
+    /// Messages of a room that the index of searches takes in together; fewer than these are read one by one
+    #[arg(long, env = "CHAT_SEARCH_BLOCK", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..=8_192))]
+    pub search_block: u32,
     /// Apply migrations at start; off: refuse to run on an older schema
     #[arg(long, env = "CHAT_MIGRATE", default_value = "on")]
     pub migrate: Switch,

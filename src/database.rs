@@ -51,6 +51,12 @@ pub fn options(url: &Secret, timeout: Duration) -> Result<PgConnectOptions, Stri
     Ok(options.log_statements(LevelFilter::Off).log_slow_statements(LevelFilter::Warn, Duration::from_secs(1)))
 }
 
+/// The same for connections that live as long as the server: their plans are made when it starts, perhaps on empty tables, and kept
+/// when those have grown. They must not read whole tables.
+pub fn lasting(options: PgConnectOptions) -> PgConnectOptions {
+    options.options([("enable_seqscan", "off")])
+}
+
 /// How long a connection of the pool may have been idle and still be used without asking whether it lives: asking costs as
 /// much as a small query.
 const FRESH: Duration = Duration::from_secs(1);
@@ -233,6 +239,17 @@ pub async fn examine(db: &mut PgConnection) -> Result<Vec<Finding>> {
                count(*) FILTER (WHERE edits) AS "edits!", min(id::text) FILTER (WHERE edits) AS edits_example
            FROM truth"#
     )
+    .fetch_one(&mut *db)
+    .await?;
+    let search = query!(
+        r#"-- Reads everything.
+           SELECT
+               (SELECT count(*) FROM search_rooms AS s JOIN rooms AS r ON r.id = s.room_id WHERE GREATEST(s.indexed_seq, s.changed_seq) > r.last_seq) AS "ahead!",
+               (SELECT min(s.room_id::text) FROM search_rooms AS s JOIN rooms AS r ON r.id = s.room_id
+                WHERE GREATEST(s.indexed_seq, s.changed_seq) > r.last_seq) AS ahead_example,
+               (SELECT count(*) FROM search_postings AS p LEFT JOIN search_segments AS s ON s.id = p.segment_id WHERE s.id IS NULL) AS "lost!",
+               (SELECT min(p.segment_id::text) FROM search_postings AS p LEFT JOIN search_segments AS s ON s.id = p.segment_id WHERE s.id IS NULL) AS lost_example"#
+    )
     .fetch_one(db)
     .await?;
     Ok(vec![
@@ -244,6 +261,8 @@ pub async fn examine(db: &mut PgConnection) -> Result<Vec<Finding>> {
         Finding { invariant: "every earlier text of a message is kept until it is deleted", broken: messages.edits, example: messages.edits_example },
         Finding { invariant: "every room counts its members right", broken: rooms.count, example: rooms.count_example },
         Finding { invariant: "every room knows its last message", broken: rooms.last, example: rooms.last_example },
+        Finding { invariant: "no index of searches is ahead of its room", broken: search.ahead, example: search.ahead_example },
+        Finding { invariant: "every list of the index of searches has its segment", broken: search.lost, example: search.lost_example },
         Finding { invariant: "no marker is ahead of its room's last number", broken: rooms.marker, example: rooms.marker_example },
     ])
 }

@@ -160,7 +160,12 @@ impl<T> Page<T> {
     /// A page of at most `limit` items of the list of this name; `position` says where the next page begins.
     pub fn new(list: &str, items: Vec<T>, limit: i64, position: impl FnOnce(&T) -> String) -> Self {
         let full = i64::try_from(items.len()).is_ok_and(|count| count >= limit);
-        let next_cursor = items.last().filter(|_| full).map(|last| URL_SAFE_NO_PAD.encode(format!("{list}:{}", position(last))));
-        Self { items, next_cursor }
+        let next = items.last().filter(|_| full).map(position);
+        Self::until(list, items, next)
+    }
+
+    /// A page of the list of this name, and where the next one begins, if there is one.
+    pub fn until(list: &str, items: Vec<T>, next: Option<String>) -> Self {
+        Self { items, next_cursor: next.map(|position| URL_SAFE_NO_PAD.encode(format!("{list}:{position}"))) }
     }
 }

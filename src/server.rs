@@ -16,6 +16,7 @@ use crate::{
     receipts::{self, Receipts},
     rooms,
     routes::{Operation, Routes},
+    search::{self, Search},
     session, specs, sync, users, web,
 };
 use axum::{
@@ -68,6 +69,7 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
     let realtime = Arc::new(Realtime::default());
     let turns = Arc::default();
     let (presence, edges) = Presence::new();
+    let options = database::lasting(options);
     let (db, patience) = (database::pool(options.clone(), &settings.database), settings.database.database_timeout);
     let app = App::new(Parts {
         identities: auth::identities(db.clone(), default_room, patience),
@@ -77,7 +79,7 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
         db,
         keys,
         passwords,
-        journal: Journal::start(options, patience, realtime.clone(), Arc::clone(&turns)),
+        journal: Journal::start(options.clone(), patience, realtime.clone(), Arc::clone(&turns)),
         realtime,
         turns,
         slugs: rooms::Slugs::default(),
@@ -85,6 +87,7 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
         typing: presence::typing::Typing::default(),
         receipts: Receipts::default(),
         quiet_rooms: lobby::QuietRooms::default(),
+        search: Search::default(),
         default_room,
         epoch,
         settings,
@@ -93,6 +96,7 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
     tokio::spawn(receipts::telling::tell_moved(app.clone()));
     tokio::spawn(session::watch(app.clone()));
     tokio::spawn(lobby::roles::watch(app.clone()));
+    tokio::spawn(search::indexing::run(app.clone(), options));
     Ok(app)
 }
 
@@ -163,24 +167,34 @@ fn api() -> Routes {
         .merge(messages::http::routes())
         .merge(receipts::http::routes())
         .merge(sync::http::routes())
+        .merge(search::http::routes())
         .merge(presence::http::routes())
 }
 
 /// What those ask who look after the process.
 fn probes() -> Routes {
     Routes::of("operation")
-        .get("/livez", async || Json(Probe { status: "ok" }), Operation::new("isLive", "Whether the process runs.").open().gives::<Probe>())
+        .get("/livez", async || Json(Alive { status: "ok" }), Operation::new("isLive", "Whether the process runs.").open().gives::<Alive>())
         .get("/readyz", ready, {
-            let ready = Operation::new("isReady", "Whether the database answers.").open().gives::<Probe>();
-            ready.answers::<Probe>(StatusCode::SERVICE_UNAVAILABLE, "It does not.")
+            let ready = Operation::new("isReady", "Whether the database answers.").open().gives::<Ready>();
+            ready.answers::<Ready>(StatusCode::SERVICE_UNAVAILABLE, "It does not.")
         })
 }
 
 /// How the process is.
 #[derive(Serialize, JsonSchema)]
-struct Probe {
+struct Alive {
     /// In words.
     status: &'static str,
+}
+
+/// How the process and its database are.
+#[derive(Serialize, JsonSchema)]
+struct Ready {
+    /// In words.
+    status: &'static str,
+    /// How far the index of searches is behind; `null` before it was looked at.
+    search: Option<search::indexing::Behind>,
 }
 
 static OPENAPI: LazyLock<String> = LazyLock::new(|| openapi().to_string());
@@ -203,8 +217,8 @@ pub fn typescript() -> String {
 
 async fn ready(State(app): State<App>) -> Response {
     match timeout(Duration::from_secs(2), database::ping(&app.db)).await {
-        Ok(Ok(())) => Json(Probe { status: "ready" }).into_response(),
-        Ok(Err(_)) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, Json(Probe { status: "database unavailable" })).into_response(),
+        Ok(Ok(())) => Json(Ready { status: "ready", search: app.search.lag.get() }).into_response(),
+        Ok(Err(_)) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, Json(Ready { status: "database unavailable", search: None })).into_response(),
     }
 }
 

@@ -35,12 +35,12 @@ struct Cli {
     #[arg(long, value_delimiter = ',', default_value = "ires,nest,node,group,ceiling")]
     servers: Vec<Kind>,
     /// What is done to them, comma-separated
-    #[arg(long, value_delimiter = ',', default_value = "S1w4,S1w1,S1r,S2w4,S2r,S3,S5,H")]
+    #[arg(long, value_delimiter = ',', default_value = "S1w4,S1w1,S1r,S2w4,S2r,S3,S5,S6,H,Q")]
     workloads: Vec<Workload>,
     /// Another build of ires-chat to measure beside this one: what a change costs, or gives
     #[arg(long)]
     before: Option<PathBuf>,
-    /// Lengths of the rooms whose history H reads, comma-separated
+    /// Lengths of the rooms whose history H reads, and that Q searches, comma-separated
     #[arg(long, value_delimiter = ',', default_value = "10000,5000000")]
     history: Vec<u64>,
     /// Where the report goes, besides stdout
@@ -124,8 +124,8 @@ fn compare(cli: &Cli) -> Result<(), String> {
 }
 
 fn measure(bench: &mut Bench<'_>, kind: Kind, workload: Workload, cli: &Cli) -> Result<Outcome, String> {
-    let lengths: &[u64] = if workload == Workload::H { &cli.history } else { &[] };
-    let running = bench.start(kind, lengths)?;
+    let lengths: &[u64] = if matches!(workload, Workload::H | Workload::Q) { &cli.history } else { &[] };
+    let running = bench.start(kind, lengths, workload)?;
     // What was loaded or dropped before is written out first: it is not what is measured.
     bench.checkpoint()?;
     let outcome = run(&running.target, workload, cli.duration);

@@ -56,10 +56,12 @@ impl Kind {
     /// Whether it takes part: the ceiling has neither users nor a history.
     pub fn can(self, workload: Workload) -> bool {
         match self {
-            Self::Ceiling => !matches!(workload, Workload::S3 | Workload::S5 | Workload::H),
+            Self::Ceiling => !matches!(workload, Workload::S3 | Workload::S5 | Workload::S6 | Workload::H | Workload::Q),
             // It reads like the other Node.
-            Self::Group => workload != Workload::H,
-            Self::Ires | Self::Before | Self::Nest | Self::Node => true,
+            Self::Group => !matches!(workload, Workload::S6 | Workload::H | Workload::Q),
+            // Nobody else can search.
+            Self::Before | Self::Nest | Self::Node => workload != Workload::Q,
+            Self::Ires => true,
         }
     }
 }
@@ -89,6 +91,32 @@ pub fn prepare(kinds: &[Kind]) -> Vec<Kind> {
     };
     kinds.iter().copied().filter(available).collect()
 }
+
+/// What the messages say whose history is read.
+const NUMBERED: &str =
+    "'Message number ' || n || ' of a long conversation about nothing in particular, in which every line says about as much as this one.'";
+
+/// What the messages say that are searched: eighteen words of a vocabulary of 4,000, some much more frequent than others, as in a
+/// language; in every tenth one `meeting`, in every fiftieth a sentence in Chinese, and twice in a room, however long it is, a
+/// rare word and a rare name.
+const WORDS: &str =
+    "(SELECT string_agg(words, ' ') FROM phrases WHERE p IN (n::bigint * 7919 % 20000, n::bigint * 15485863 % 20000, n::bigint / 7 % 20000))
+    || CASE WHEN n % 10 = 0 THEN ' meeting' ELSE '' END || CASE WHEN n % 50 = 1 THEN ' 我们明天去北京开会' ELSE '' END
+    || CASE WHEN n IN ({length} / 3, {length} / 2) THEN ' zugzwang 東京タワー' ELSE '' END";
+
+/// 20,000 phrases of six words.
+const PHRASES: &str = "
+    CREATE TEMPORARY TABLE phrases (p bigint PRIMARY KEY, words text NOT NULL);
+    INSERT INTO phrases
+    SELECT p, string_agg(syllable[1 + w % 40] || syllable[1 + w / 40 % 40] || CASE WHEN w >= 1600 THEN syllable[1 + w / 1600] ELSE '' END, ' ')
+    FROM (
+        SELECT p, (power(('x' || substr(md5(p || '-' || k), 1, 7))::bit(28)::integer / 268435456.0, 3) * 4000)::integer AS w
+        FROM generate_series(0, 19999) AS p, generate_series(1, 6) AS k
+    ) AS picked,
+    (SELECT string_to_array('ka lo mi ter sun pre con vi dor las ing ble ra ne tu sho wem qui fra gol '
+        || 'hep jin bru dex yon zar oth ple ist ven cu mor nal eph rad sti wor gam tle un', ' ') AS syllable) AS s
+    GROUP BY p;
+    ANALYZE phrases;";
 
 /// The settings that a server has when none are given.
 #[derive(Parser)]
@@ -142,20 +170,25 @@ impl<'a> Bench<'a> {
     }
 
     /// Starts a server on a new database, or on the one with histories of these lengths, which is kept from round to round.
-    pub fn start(&mut self, kind: Kind, lengths: &[u64]) -> Result<Running, String> {
+    pub fn start(&mut self, kind: Kind, lengths: &[u64], workload: Workload) -> Result<Running, String> {
         let database = if lengths.is_empty() {
             self.databases += 1;
             // One is enough at a time, but the last may still be in use for a moment.
             self.drop_database(&format!("bench_{}", self.databases - 1))?;
             format!("bench_{}", self.databases)
         } else {
-            format!("bench_history_{kind:?}").to_lowercase()
+            format!("bench_{workload:?}_{kind:?}").to_lowercase()
         };
         let made = kind == Kind::Ceiling || self.execute("ires_chat", &format!("CREATE DATABASE {database}")).is_ok();
         let mut running = self.spawn(kind, &database)?;
         if made {
             for length in lengths {
-                self.fill(kind, &database, *length)?;
+                self.fill(kind, &database, *length, if workload == Workload::Q { WORDS } else { NUMBERED })?;
+            }
+            if workload == Workload::Q {
+                // A server looks at all rooms when it starts.
+                running.stop();
+                running = self.spawn(kind, &database)?;
             }
         }
         running.target.history = lengths.iter().map(|length| (*length, format!("history-{length}"))).collect();
@@ -215,7 +248,7 @@ impl<'a> Bench<'a> {
 
     /// Times, in milliseconds, from the start of our program to the first accepted connection, on a migrated database.
     pub fn starts(&mut self, count: u32) -> Result<Vec<f64>, String> {
-        self.start(Kind::Ires, &[])?.stop();
+        self.start(Kind::Ires, &[], Workload::S1w4)?.stop();
         let database = format!("bench_{}", self.databases);
         (0..count)
             .map(|_| {
@@ -229,14 +262,15 @@ impl<'a> Bench<'a> {
     }
 
     /// Fills a room with messages, one a second up to now, as many years of chat would.
-    fn fill(&self, kind: Kind, database: &str, length: u64) -> Result<(), String> {
+    fn fill(&self, kind: Kind, database: &str, length: u64, content: &str) -> Result<(), String> {
         eprintln!("{length} messages for {kind:?}");
         let room = format!("history-{length}");
-        let content =
-            "'Message number ' || n || ' of a long conversation about nothing in particular, in which every line says about as much as this one.'";
+        let phrases = if content == WORDS { PHRASES } else { "" };
+        let content = content.replace("{length}", &length.to_string());
         let statements = if matches!(kind, Kind::Ires | Kind::Before) {
             format!(
-                "INSERT INTO users (id) VALUES ('{READER}') ON CONFLICT DO NOTHING;
+                "{phrases}
+                 INSERT INTO users (id) VALUES ('{READER}') ON CONFLICT DO NOTHING;
                  INSERT INTO rooms (id, slug, type, name, created_by, member_count, last_seq, last_message_seq)
                      VALUES (gen_random_uuid(), '{room}', 'group', '{room}', '{READER}', 1, {length}, {length});
                  INSERT INTO room_members (room_id, user_id, role) SELECT id, '{READER}', 'owner' FROM rooms WHERE slug = '{room}';

@@ -192,12 +192,38 @@ export interface FieldFault {
   message: string;
 }
 
+/** A message that was found. */
+export interface Found {
+  /** Where in its content the terms are. */
+  highlights: Highlight[];
+  /** The message, as in history. */
+  message: Message;
+  /** Where it was said. */
+  roomId: RoomId;
+}
+
+/** A page of a list. */
+export interface FoundPage {
+  /** What is on it. */
+  items: Found[];
+  /** Where the next page begins; `null` after the last one. */
+  nextCursor: string | null;
+}
+
 /** Numbers whose changes are missing. */
 export interface Gap {
   /** After this one, */
   since: number;
   /** up to this one. */
   until: number;
+}
+
+/** A part of a message's content that a term was found in, in UTF-16 code units, as JavaScript counts them. */
+export interface Highlight {
+  /** and where what follows it begins. */
+  end: number;
+  /** Where it begins, */
+  start: number;
 }
 
 /** A page of history, in ascending order. */

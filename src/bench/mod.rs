@@ -10,6 +10,7 @@ mod connections;
 mod history;
 mod messages;
 mod process;
+mod search;
 mod tally;
 
 pub use process::{Usage, raise_open_files};
@@ -44,8 +45,12 @@ pub enum Workload {
     S3,
     /// 3,000 connections (connect, token, join), 64 at a time, of users who were there before
     S5,
+    /// 10,000 connections that break all at once and come back, while others talk
+    S6,
     /// History over REST: the last 50 messages of a room, and 50 at several depths
     H,
+    /// Searches, history and changes over REST, of each room alone and of all together: do they stay as fast as a room grows?
+    Q,
 }
 
 /// A server under load.
@@ -59,7 +64,7 @@ pub struct Target {
     pub server: Option<u32>,
     /// Its Postgres.
     pub postgres: Option<u32>,
-    /// The rooms of which H reads the history: how many messages, and the room's name. [`READER`] is a member.
+    /// The rooms of which H reads the history, and Q too: how many messages, and the room's name. [`READER`] is a member.
     pub history: Vec<(u64, String)>,
     /// What is done once everybody is in place, before anything is measured: the database can gather statistics, as it does by
     /// itself in the first minutes.
@@ -139,7 +144,9 @@ pub fn run(target: &Target, workload: Workload, duration: Duration) -> Result<Ou
             Workload::S2r => messages::run(target, workload, hot(Pace::Rate(50)), duration).await,
             Workload::S3 => connections::idle(target).await,
             Workload::S5 => connections::storm(target).await,
+            Workload::S6 => connections::crowd(target).await,
             Workload::H => history::run(target, duration).await,
+            Workload::Q => search::run(target, duration).await,
         }
     })
 }

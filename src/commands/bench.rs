@@ -28,7 +28,7 @@ pub struct Bench {
     /// Its Postgres' process, likewise
     #[arg(long)]
     postgres_pid: Option<u32>,
-    /// The name of a room that H reads; the user `bench-reader` must be a member
+    /// The name of a room that H and Q read; the user `bench-reader` must be a member
     #[arg(long)]
     room: Option<String>,
     /// How many messages that room has

@@ -2,7 +2,7 @@
 
 use super::{connect, failed};
 use crate::Failure;
-use ires_chat::{config::DatabaseSettings, database};
+use ires_chat::{config::DatabaseSettings, database, search};
 
 /// Checks every invariant, prints a line for each, and fails if one is broken.
 pub async fn run(settings: DatabaseSettings) -> Result<(), Failure> {
@@ -19,5 +19,6 @@ pub async fn run(settings: DatabaseSettings) -> Result<(), Failure> {
             }
         );
     }
+    println!("       searches: {} messages wait for their index", search::store::waiting(&mut db).await.map_err(failed)?);
     if findings.iter().all(|finding| finding.broken == 0) { Ok(()) } else { Err(failed("the database breaks its invariants")) }
 }

@@ -9,10 +9,12 @@
 
 mod connection;
 mod frames;
+mod lately;
 pub mod wire;
 
 pub use connection::{Ack, Connection, ConnectionId, notification};
 pub use frames::Told;
+pub use lately::Lately;
 
 use crate::{
     auth::AuthUser,
@@ -35,6 +37,8 @@ use wire::{Outbox, Upgrades};
 pub struct Realtime {
     /// Where sessions went that began by polling.
     pub upgrades: Arc<Upgrades>,
+    /// Where something was told lately.
+    pub lately: Lately,
     connections: Mutex<Connections>,
     audiences: RwLock<HashMap<RoomId, Vec<Arc<Connection>>>>,
 }
@@ -56,6 +60,7 @@ impl Realtime {
 
     /// Tells everybody in a room several things that are encoded already, in this order. They leave with the outbox.
     pub fn tell_all(&self, room: RoomId, events: &[Told], outbox: &mut Outbox) {
+        self.lately.note(room, events.len());
         let mut news = News::new(events, Some(room), false);
         // Held until all is told: who leaves hears nothing more once the leaving is done.
         for connection in self.audiences().get(&room).into_iter().flatten() {

@@ -89,6 +89,7 @@ async fn every_route_asks_for_a_token() {
         "/rooms/general/messages",
         "/rooms/general/changes?since=0",
         "/rooms/general/presence",
+        "/search?q=a",
         &format!("/messages/{room}"),
     ] {
         let reply = Reply::of(app.http.get(format!("{}/api/v1{path}", app.base()))).await;

@@ -97,14 +97,11 @@ pub fn check_reply(method: &str, path: &str, status: u16, kind: &str, body: &str
         return Ok(());
     }
     let value: Value = serde_json::from_str(body).unwrap_or_default();
-    let place = match operation(method, path) {
-        Some(place) => place,
-        None => {
-            let unknown = [404, 405].contains(&status);
-            let fault =
-                if unknown { check(openapi(), "/components/schemas/Problem", &value).err() } else { Some("no such route is known".to_owned()) };
-            return fault.map_or(Ok(()), |fault| Err(format!("{method} {path:.200} answered {status}, not as OpenAPI says: {fault}")));
-        }
+    let Some(place) = operation(method, path) else {
+        let is_refused = [404, 405].contains(&status);
+        let fault =
+            if is_refused { check(openapi(), "/components/schemas/Problem", &value).err() } else { Some("no such route is known".to_owned()) };
+        return fault.map_or(Ok(()), |fault| Err(format!("{method} {path:.200} answered {status}, not as OpenAPI says: {fault}")));
     };
     let response = format!("{place}/responses/{status}");
     let fault = match openapi().pointer(&response) {

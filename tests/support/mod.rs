@@ -19,6 +19,7 @@ mod process;
 pub mod proxy;
 mod queries;
 mod reply;
+pub mod search;
 mod socket;
 pub mod token;
 mod user;

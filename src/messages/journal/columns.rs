@@ -1,9 +1,52 @@
-//! What the journal's statement is given besides the drafts themselves, counted here so that it need not be counted there:
-//! what the statement costs is what a message costs.
+//! What the journal's statement is given: the drafts in columns, and what is counted of them here so that it need not be counted
+//! there.
 
 use super::Draft;
+use serde_json::Value;
 use std::collections::HashMap;
 use uuid::Uuid;
+
+/// A batch, column by column.
+pub(super) struct Columns<'a> {
+    pub ids: Vec<Uuid>,
+    pub rooms: Vec<Uuid>,
+    /// The place of each message among those of its room, from 1.
+    pub places: Vec<i64>,
+    pub authors: Vec<&'a str>,
+    pub kinds: Vec<&'a str>,
+    pub contents: Vec<&'a str>,
+    pub client_msg_ids: Vec<Option<&'a str>>,
+    pub reply_tos: Vec<Option<Uuid>>,
+    pub threads: Vec<Option<Uuid>>,
+    pub mentions: Vec<Option<&'a Value>>,
+    pub attachments: Vec<Option<&'a Value>>,
+    pub metadata: Vec<Option<&'a Value>>,
+    pub speakers: Speakers<'a>,
+    pub replies: Replies<'a>,
+}
+
+impl<'a> Columns<'a> {
+    /// Of a batch.
+    pub fn of(drafts: &[&'a Draft]) -> Self {
+        let places = places(drafts);
+        Self {
+            ids: drafts.iter().map(|draft| draft.id.0).collect(),
+            rooms: drafts.iter().map(|draft| draft.room.0).collect(),
+            authors: drafts.iter().map(|draft| draft.author.id().as_str()).collect(),
+            kinds: drafts.iter().map(|draft| draft.kind.as_str()).collect(),
+            contents: drafts.iter().map(|draft| draft.content.as_str()).collect(),
+            client_msg_ids: drafts.iter().map(|draft| draft.client_msg_id.as_deref()).collect(),
+            reply_tos: drafts.iter().map(|draft| draft.reply_to.map(|id| id.0)).collect(),
+            threads: drafts.iter().map(|draft| draft.thread_root_id.map(|id| id.0)).collect(),
+            mentions: drafts.iter().map(|draft| draft.mentions.as_ref()).collect(),
+            attachments: drafts.iter().map(|draft| draft.attachments.as_ref()).collect(),
+            metadata: drafts.iter().map(|draft| draft.metadata.as_ref()).collect(),
+            speakers: Speakers::of(drafts),
+            replies: Replies::of(drafts, &places),
+            places,
+        }
+    }
+}
 
 /// Who speaks where, and how often: the statement looks once at each of them. In columns.
 #[derive(Default)]
@@ -14,8 +57,7 @@ pub(super) struct Speakers<'a> {
 }
 
 impl<'a> Speakers<'a> {
-    /// Of a batch.
-    pub fn of(drafts: &[&'a Draft]) -> Self {
+    fn of(drafts: &[&'a Draft]) -> Self {
         let mut counts: HashMap<(Uuid, &str), i64> = HashMap::new();
         for draft in drafts {
             *counts.entry((draft.room.0, draft.author.id().as_str())).or_default() += 1;
@@ -30,8 +72,7 @@ impl<'a> Speakers<'a> {
     }
 }
 
-/// The place of each message among those of its room, from 1.
-pub(super) fn places(drafts: &[&Draft]) -> Vec<i64> {
+fn places(drafts: &[&Draft]) -> Vec<i64> {
     let mut counts: HashMap<Uuid, i64> = HashMap::new();
     let place = |draft: &&Draft| {
         let count = counts.entry(draft.room.0).or_default();
@@ -51,8 +92,7 @@ pub(super) struct Replies<'a> {
 }
 
 impl<'a> Replies<'a> {
-    /// Of a batch and its [`places`].
-    pub fn of(drafts: &[&'a Draft], places: &[i64]) -> Self {
+    fn of(drafts: &[&'a Draft], places: &[i64]) -> Self {
         let mut replies = Self::default();
         for (draft, place) in drafts.iter().zip(places) {
             if let Some(root) = draft.thread_root_id {

@@ -1,12 +1,7 @@
-//! The journal's connection: the one statement that stores messages, and how to find out what became of it.
+//! The journal's connection: what it asks of the database, in what time, and how to find out what became of it.
 
-use super::{
-    super::store,
-    Draft, Message,
-    columns::{self, Replies, Speakers},
-};
+use super::{super::store, Draft, Message, columns::Columns, statement};
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions, query, query_scalar};
 use std::{collections::HashMap, time::Duration};
 use tokio::time::{sleep, timeout};
@@ -45,8 +40,7 @@ pub(super) struct Stored {
 impl Link {
     /// A link that connects when it is needed.
     pub fn new(database: PgConnectOptions, patience: Duration) -> Self {
-        // Its plans are made when the server starts, perhaps on empty tables, and kept: they must not read whole ones.
-        let database = database.options([("lock_timeout", LOCK_TIMEOUT_MS), ("enable_seqscan", "off")]);
+        let database = database.options([("lock_timeout", LOCK_TIMEOUT_MS)]);
         Self { database, patience, backend: None, last_commit: None }
     }
 
@@ -74,103 +68,16 @@ impl Link {
     }
 
     async fn execute(&mut self, drafts: &[&Draft]) -> Result<Vec<Option<Stored>>, sqlx::Error> {
-        let (speakers, places) = (Speakers::of(drafts), columns::places(drafts));
-        let replies = Replies::of(drafts, &places);
-        let ids: Vec<Uuid> = drafts.iter().map(|draft| draft.id.0).collect();
-        let rooms: Vec<Uuid> = drafts.iter().map(|draft| draft.room.0).collect();
-        let authors: Vec<&str> = drafts.iter().map(|draft| draft.author.id().as_str()).collect();
-        let kinds: Vec<&str> = drafts.iter().map(|draft| draft.kind.as_str()).collect();
-        let contents: Vec<&str> = drafts.iter().map(|draft| draft.content.as_str()).collect();
-        let client_msg_ids: Vec<Option<&str>> = drafts.iter().map(|draft| draft.client_msg_id.as_deref()).collect();
-        let reply_tos: Vec<Option<Uuid>> = drafts.iter().map(|draft| draft.reply_to.map(|id| id.0)).collect();
-        let threads: Vec<Option<Uuid>> = drafts.iter().map(|draft| draft.thread_root_id.map(|id| id.0)).collect();
-        let mentions: Vec<Option<&Value>> = drafts.iter().map(|draft| draft.mentions.as_ref()).collect();
-        let attachments: Vec<Option<&Value>> = drafts.iter().map(|draft| draft.attachments.as_ref()).collect();
-        let metadata: Vec<Option<&Value>> = drafts.iter().map(|draft| draft.metadata.as_ref()).collect();
+        let columns = Columns::of(drafts);
         let backend = self.backend().await?;
-        // Who may speak: `refusals` gives the reasons for the same conditions.
-        let numbered = query!(
-            r#"WITH numbered AS (
-                   UPDATE rooms AS r
-                   SET last_seq = r.last_seq + c.messages,
-                       last_message_seq = r.last_seq + c.messages,
-                       last_activity_at = now(),
-                       listed_at = CASE WHEN r.listed_at < now() - interval '1 second' THEN now() ELSE r.listed_at END
-                   FROM (
-                       SELECT s.room_id, sum(s.messages)::bigint AS messages
-                       FROM UNNEST($1::uuid[], $2::text[], $3::bigint[]) AS s (room_id, author_id, messages)
-                       GROUP BY s.room_id
-                       -- A look at one row of an index for each: as a join it may become a scan of the whole table.
-                       HAVING bool_and(coalesce((
-                           SELECT m.state = 'joined' AND m.role <> 'guest' AND (m.muted_until IS NULL OR m.muted_until <= now())
-                           FROM room_members AS m
-                           WHERE m.room_id = s.room_id AND m.user_id = s.author_id
-                       ), false))
-                   ) AS c
-                   WHERE r.id = c.room_id AND r.deleted_at IS NULL AND r.archived_at IS NULL
-                   RETURNING r.id, r.last_seq - c.messages AS before
-               ), stored AS (
-                   INSERT INTO messages (room_id, seq, rev, id, author_id, type, content, client_msg_id, reply_to, thread_root_id, mentions, attachments, metadata)
-                   SELECT d.room_id, n.before + d.nth, n.before + d.nth, d.id, d.author_id, d.type, d.content, d.client_msg_id, d.reply_to, d.thread_root_id,
-                       d.mentions, d.attachments, d.metadata
-                   FROM UNNEST($4::uuid[], $5::uuid[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::text[], $11::uuid[], $12::uuid[], $13::jsonb[], $14::jsonb[], $15::jsonb[])
-                       AS d (id, room_id, nth, author_id, type, content, client_msg_id, reply_to, thread_root_id, mentions, attachments, metadata)
-                   JOIN numbered AS n ON n.id = d.room_id
-               ), thread AS (
-                   SELECT t.root_id, count(*) AS replies, max(n.before + t.nth) AS last_seq, array_agg(t.author_id ORDER BY t.nth) AS authors
-                   FROM UNNEST($16::uuid[], $17::uuid[], $18::bigint[], $19::text[]) AS t (root_id, room_id, nth, author_id)
-                   JOIN numbered AS n ON n.id = t.room_id
-                   GROUP BY t.root_id
-               ), answered AS (
-                   UPDATE messages AS root
-                   SET rev = t.last_seq,
-                       reply_count = COALESCE(root.reply_count, 0) + t.replies,
-                       last_reply_at = now(),
-                       last_reply_seq = t.last_seq,
-                       thread_participants = (
-                           SELECT array_agg(one.id ORDER BY one.place)
-                           FROM (
-                               SELECT p.id, min(p.place) AS place
-                               FROM UNNEST(COALESCE(root.thread_participants, '{}') || t.authors) WITH ORDINALITY AS p (id, place)
-                               GROUP BY p.id
-                               ORDER BY min(p.place)
-                               LIMIT 50
-                           ) AS one
-                       )
-                   FROM thread AS t
-                   -- By an index for each root: an equality could become a join with the whole table.
-                   WHERE root.id = ANY(ARRAY[t.root_id])
-               )
-               SELECT id, before AS "before!", now() AS "created_at!" FROM numbered"#,
-            &speakers.rooms,
-            &speakers.authors as &[&str],
-            &speakers.counts,
-            &ids,
-            &rooms,
-            &places,
-            &authors as &[&str],
-            &kinds as &[&str],
-            &contents as &[&str],
-            &client_msg_ids as &[Option<&str>],
-            &reply_tos as &[Option<Uuid>],
-            &threads as &[Option<Uuid>],
-            &mentions as &[Option<&Value>],
-            &attachments as &[Option<&Value>],
-            &metadata as &[Option<&Value>],
-            &replies.roots,
-            &replies.rooms,
-            &replies.places,
-            &replies.authors as &[&str],
-        )
-        .fetch_all(&mut backend.connection)
-        .await?;
+        let numbered = statement::store(&mut backend.connection, &columns).await?;
         self.settled(numbered.iter().map(|room| room.created_at).max());
         let numbered: HashMap<Uuid, _> = numbered.into_iter().map(|room| (room.id, (room.before, room.created_at))).collect();
         let stored = |(draft, place): (&&Draft, i64)| {
             let (before, created_at) = *numbered.get(&draft.room.0)?;
             Some(Stored { seq: before + place, created_at })
         };
-        Ok(drafts.iter().zip(places).map(stored).collect())
+        Ok(drafts.iter().zip(columns.places).map(stored).collect())
     }
 
     /// Why messages are refused, as codes by id; `None` where there is no reason any more.

@@ -11,6 +11,7 @@
 
 mod columns;
 mod link;
+mod statement;
 mod writer;
 
 use super::{Message, MessageId};
