@@ -7,6 +7,13 @@ use crate::limits::LimitSettings;
 use clap::{Args, Command, CommandFactory, ValueEnum};
 use std::{collections::BTreeSet, fmt, fs, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
+/// The default for the characters of a message.
+pub const MAX_CONTENT: u32 = 4_000;
+/// The default for the participants of a new room.
+pub const MAX_PARTICIPANTS: u32 = 1_000;
+/// The default for the bytes of a request's body.
+pub const MAX_BODY: u32 = 262_144;
+
 /// A text that never shows itself.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -77,7 +84,7 @@ pub struct HttpSettings {
     #[arg(long, env = "FRONTEND_URL", value_delimiter = ',', default_value = "http://localhost:3000", value_parser = origin)]
     pub frontend_url: Vec<String>,
     /// Largest body of a REST request, in bytes
-    #[arg(long, env = "CHAT_MAX_BODY", default_value_t = 262_144, value_parser = clap::value_parser!(u32).range(1_024..))]
+    #[arg(long, env = "CHAT_MAX_BODY", default_value_t = MAX_BODY, value_parser = clap::value_parser!(u32).range(1_024..))]
     pub max_body: u32,
 }
 
@@ -200,7 +207,7 @@ pub struct ChatSettings {
     #[arg(long, env = "CHAT_AUTO_CREATE_ROOMS", default_value_t = false, action = clap::ArgAction::Set)]
     pub auto_create_rooms: bool,
     /// Most characters of a message
-    #[arg(long, env = "CHAT_MAX_CONTENT", default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    #[arg(long, env = "CHAT_MAX_CONTENT", default_value_t = MAX_CONTENT, value_parser = clap::value_parser!(u32).range(1..=60_000))]
     pub max_content: u32,
     /// How long after it was said a message may be edited; 0: for ever
     #[arg(long, env = "CHAT_EDIT_WINDOW", default_value = "0s", value_parser = duration)]
@@ -209,7 +216,7 @@ pub struct ChatSettings {
     #[arg(long, env = "CHAT_MAX_EVENT", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1_024..))]
     pub max_event: u32,
     /// Most participants named when a room is made
-    #[arg(long, env = "CHAT_MAX_PARTICIPANTS", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, env = "CHAT_MAX_PARTICIPANTS", default_value_t = MAX_PARTICIPANTS, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub max_participants: u32,
     /// Members above which joins, leaves and presence are counted instead of told, and markers are not told
     #[arg(long, env = "CHAT_QUIET_ROOM_SIZE", default_value_t = 200, value_parser = clap::value_parser!(i32).range(1..))]

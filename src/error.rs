@@ -4,11 +4,13 @@
 //! caller's own fault is told in full, ours is logged once, where it leaves, and shown as `INTERNAL_ERROR` with
 //! the trace id under which the log has it.
 
+use crate::time::Time;
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 use uuid::Uuid;
@@ -117,8 +119,56 @@ pub enum Error {
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// The codes, which never change.
+pub struct Code;
+
+impl JsonSchema for Code {
+    fn schema_name() -> Cow<'static, str> {
+        "ErrorCode".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "description": "The stable code of an error: new ones may come, and none changes.", "type": "string", "enum": CODES })
+    }
+}
+
+/// Every code, as [`Error::code`] gives them.
+const CODES: [&str; 31] = [
+    "AUTH_REQUIRED",
+    "AUTH_TOKEN_MISSING",
+    "AUTH_TOKEN_INVALID",
+    "AUTH_TOKEN_EXPIRED",
+    "AUTH_TIMEOUT",
+    "AUTH_REVOKED",
+    "AUTH_USER_TYPE_INVALID",
+    "AUTH_IDENTITY_MISMATCH",
+    "INVALID_CREDENTIALS",
+    "VALIDATION_ERROR",
+    "PAYLOAD_INVALID",
+    "PAYLOAD_TOO_LARGE",
+    "UNKNOWN_EVENT",
+    "FORBIDDEN",
+    "ROOM_NOT_FOUND",
+    "NOT_A_MEMBER",
+    "BANNED",
+    "MUTED",
+    "ROOM_ARCHIVED",
+    "USER_NOT_FOUND",
+    "MESSAGE_NOT_FOUND",
+    "EDIT_WINDOW_CLOSED",
+    "CONFLICT",
+    "IDEMPOTENCY_MISMATCH",
+    "RATE_LIMITED",
+    "CONNECTION_LIMIT",
+    "SLOW_CONSUMER",
+    "UNAVAILABLE",
+    "NOT_FOUND",
+    "METHOD_NOT_ALLOWED",
+    "INTERNAL_ERROR",
+];
+
 /// One reason why a field is not valid.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FieldFault {
     /// `required`, `type`, `too_short`, `too_long`, `nul`, `surrogate`, `range` or `invalid`.
     pub code: &'static str,
@@ -131,23 +181,35 @@ fn names(fields: &BTreeMap<Cow<'static, str>, Vec<FieldFault>>) -> String {
 }
 
 /// The error object of the contract, the same on sockets and over REST.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorBody {
+    /// The stable code.
+    #[schemars(with = "Code")]
     code: &'static str,
+    /// A sentence for people.
     message: String,
+    /// The HTTP status that goes with the code.
     status: u16,
+    /// Whether the same may work later.
     retryable: bool,
+    /// When to try again, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
+    /// Which event failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     event: Option<String>,
+    /// The `clientMsgId` or `clientRoomId` of what failed.
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     reference: Option<String>,
+    /// What is wrong with which field.
     #[serde(skip_serializing_if = "Option::is_none")]
     fields: Option<BTreeMap<Cow<'static, str>, Vec<FieldFault>>>,
+    /// Under which the server's log has it: the `X-Request-Id` of a request.
     trace_id: String,
+    /// When it failed.
     #[serde(with = "crate::time")]
+    #[schemars(with = "Time")]
     timestamp: DateTime<Utc>,
 }
 
@@ -312,11 +374,14 @@ pub fn violates(error: &sqlx::Error, constraint: &str) -> bool {
 }
 
 /// An error over REST: RFC 9457 members around the contract's error object.
-#[derive(Serialize)]
-struct Problem<'a> {
+#[derive(Serialize, JsonSchema)]
+pub struct Problem<'a> {
+    /// `about:blank`: the code says more than an address could.
     #[serde(rename = "type")]
     kind: &'static str,
+    /// The status in words.
     title: &'static str,
+    /// The same as `message`.
     detail: &'a str,
     #[serde(flatten)]
     body: &'a ErrorBody,

@@ -15,9 +15,9 @@
 //! Features are folders, and have the same four words in each: `mod` has types and rules, `store` has SQL, `http` and
 //! `socket` translate. They use one another in one direction: [`users`] ◄ [`auth`] ◄ [`rooms`] ◄ [`presence`] ◄
 //! [`messages`] ◄ [`receipts`] ◄ [`lobby`] ◄ [`sync`] ◄ [`session`]; beside [`sync`] stands [`search`], which nobody uses. What may become of a message is in folders inside [`messages`]. Under
-//! them lie [`realtime`], [`socket`], [`extract`], [`payload`],
-//! [`limits`], [`gathering`], [`recent`], [`error`] and [`config`]; [`server`] puts everything together. [`mod@bench`] is the load that
-//! all of this is measured with.
+//! them lie [`realtime`], [`socket`], [`routes`], [`extract`], [`payload`],
+//! [`limits`], [`gathering`], [`recent`], [`error`] and [`config`]; [`server`] puts everything together. [`specs`] makes documents of
+//! what is registered there. [`mod@bench`] is the load that all of this is measured with.
 
 pub mod app;
 pub mod auth;
@@ -38,10 +38,12 @@ pub mod realtime;
 pub mod receipts;
 pub mod recent;
 pub mod rooms;
+pub mod routes;
 pub mod search;
 pub mod server;
 pub mod session;
 pub mod socket;
+pub mod specs;
 pub mod sync;
 pub mod telemetry;
 pub mod time;

@@ -28,7 +28,8 @@ const EXAMPLES: &str = "Examples:
   DATABASE_URL=postgres://… JWT_SECRET=… ires-chat serve
   ires-chat migrate info
   JWT_SECRET=… ires-chat token mint alice --name Alice
-  ires-chat config show";
+  ires-chat config show
+  ires-chat spec openapi > openapi.json";
 
 #[derive(Subcommand)]
 enum Command {
@@ -50,6 +51,9 @@ enum Command {
     Config(commands::config::Config),
     /// Prove the database's invariants: last numbers, counts, markers, no orphans
     Doctor(DatabaseSettings),
+    /// Print the contract, as documents that are made of the code
+    #[command(subcommand)]
+    Spec(commands::spec::Spec),
     /// Ask a running server whether it is ready
     Health(commands::health::Health),
     /// Put a running server under load, and say what it stood
@@ -138,6 +142,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::User(user) => commands::user::run(user).await,
         Command::Config(config) => commands::config::run(config),
         Command::Doctor(settings) => commands::doctor::run(settings).await,
+        Command::Spec(spec) => commands::spec::run(&spec),
         Command::Health(health) => commands::health::run(health).await,
         Command::Bench(bench) => commands::bench::execute(*bench).await,
     }

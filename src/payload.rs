@@ -209,6 +209,14 @@ impl Fields {
         found
     }
 
+    /// One of some words, and must be there. `None` only with a fault.
+    pub fn required_word<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Option<T> {
+        if !self.is_given(name) {
+            self.fault(name, "required", "This field is required.");
+        }
+        self.word(name, words)
+    }
+
     /// A list of texts, without repeats, in the order they were sent.
     pub fn texts(&mut self, name: &'static str, most: usize, length: Length) -> Vec<String> {
         let Some(value) = self.take(name) else { return Vec::new() };

@@ -8,7 +8,7 @@ use crate::{
     error::{Error, TRACE_ID, trace_id},
     limits::{
         Limits,
-        http::{RATE_LIMIT, RATE_LIMIT_POLICY, Routes, Visitor},
+        http::{RATE_LIMIT, RATE_LIMIT_POLICY, Visitor, limited},
     },
     lobby,
     messages::{self, journal::Journal},
@@ -19,8 +19,9 @@ use crate::{
     },
     receipts::{self, Receipts},
     rooms,
+    routes::{Operation, Routes},
     search::{self, Search},
-    session, sync, users, web,
+    session, specs, sync, users, web,
 };
 use axum::{
     Json, Router,
@@ -28,9 +29,10 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing,
 };
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 use socketioxide::{
     ParserConfig, SocketIo, TransportType,
     extract::{SocketRef, TryData},
@@ -38,7 +40,10 @@ use socketioxide::{
     layer::SocketIoLayer,
 };
 use sqlx::postgres::PgConnectOptions;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -46,7 +51,7 @@ use tower_http::{
 };
 use uuid::Uuid;
 
-/// Where the REST API is.
+/// Under which path the routes of features are.
 const API: &str = "/api/v1";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What a WebSocket keeps to read into; a larger event grows it for a while. The engine's own default is 4 KiB.
@@ -143,22 +148,13 @@ pub async fn serve(listener: TcpListener, app: App, pages: Router<App>, mut stop
 }
 
 fn router(app: &App, pages: Router<App>, sockets: SocketIoLayer) -> Router {
-    let api = Routes::new()
-        .merge(auth::http::routes())
-        .merge(users::http::routes())
-        .merge(lobby::http::routes())
-        .merge(messages::http::routes())
-        .merge(receipts::http::routes())
-        .merge(sync::http::routes())
-        .merge(search::http::routes())
-        .merge(presence::http::routes())
-        .limited(app, API)
-        .layer(from_fn_with_state(app.clone(), in_time));
+    let ((api, described), (probes, _)) = (api().split(), probes().split());
+    let api = limited(api, &described, app, API);
     Router::new()
-        .nest(API, api)
+        .nest(API, api.layer(from_fn_with_state(app.clone(), in_time)))
         .merge(pages)
-        .route("/livez", routing::get(async || Json(json!({ "status": "ok" }))))
-        .route("/readyz", routing::get(ready))
+        .merge(probes)
+        .merge(specs::http::routes(&OPENAPI, &ASYNCAPI))
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| Error::internal("a handler panicked").into_response()))
@@ -171,10 +167,66 @@ fn router(app: &App, pages: Router<App>, sockets: SocketIoLayer) -> Router {
         .layer(from_fn(name_request))
 }
 
+/// What is served under [`API`].
+fn api() -> Routes {
+    auth::http::routes()
+        .merge(users::http::routes())
+        .merge(lobby::http::routes())
+        .merge(messages::http::routes())
+        .merge(receipts::http::routes())
+        .merge(sync::http::routes())
+        .merge(search::http::routes())
+        .merge(presence::http::routes())
+}
+
+/// What those ask who look after the process.
+fn probes() -> Routes {
+    Routes::of("operation")
+        .get("/livez", None, async || Json(Alive { status: "ok" }), Operation::new("isLive", "Whether the process runs.").open().gives::<Alive>())
+        .get("/readyz", None, ready, {
+            let ready = Operation::new("isReady", "Whether the database answers.").open().gives::<Ready>();
+            ready.answers::<Ready>(StatusCode::SERVICE_UNAVAILABLE, "It does not.")
+        })
+}
+
+/// How the process is.
+#[derive(Serialize, JsonSchema)]
+struct Alive {
+    /// In words.
+    status: &'static str,
+}
+
+/// How the process and its database are.
+#[derive(Serialize, JsonSchema)]
+struct Ready {
+    /// In words.
+    status: &'static str,
+    /// How far the index of searches is behind; `null` before it was looked at.
+    search: Option<search::indexing::Behind>,
+}
+
+static OPENAPI: LazyLock<String> = LazyLock::new(|| openapi().to_string());
+static ASYNCAPI: LazyLock<String> = LazyLock::new(|| asyncapi().to_string());
+
+/// The contract of the routes.
+pub fn openapi() -> Value {
+    specs::openapi::document(&[(API, api().split().1), ("", probes().split().1)])
+}
+
+/// The contract of the events.
+pub fn asyncapi() -> Value {
+    specs::asyncapi::document(session::EVENTS, session::TOLD)
+}
+
+/// Both, as types for clients.
+pub fn typescript() -> String {
+    specs::typescript::declarations(session::EVENTS, session::TOLD, &api().split().1)
+}
+
 async fn ready(State(app): State<App>) -> Response {
     match timeout(Duration::from_secs(2), database::ping(&app.db)).await {
-        Ok(Ok(())) => Json(json!({ "status": "ready", "search": app.search.lag.get() })).into_response(),
-        Ok(Err(_)) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "database unavailable" }))).into_response(),
+        Ok(Ok(())) => Json(Ready { status: "ready", search: app.search.lag.get() }).into_response(),
+        Ok(Err(_)) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, Json(Ready { status: "database unavailable", search: None })).into_response(),
     }
 }
 

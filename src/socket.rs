@@ -15,6 +15,7 @@ use crate::{
     limits::{self, Class, Source, Verdict},
     payload::{self, Fields},
     realtime::{Ack, Connection, wire::Outbox},
+    specs::schemas::Shape,
 };
 use futures_util::{FutureExt, future::BoxFuture};
 use serde::Serialize;
@@ -29,7 +30,7 @@ use socketioxide::{
     socket::Socket,
 };
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
@@ -128,18 +129,53 @@ impl Incoming {
 /// Answers one kind of event.
 pub type Handler = fn(Incoming) -> BoxFuture<'static, Result<Outcome>>;
 
-/// An event that clients may emit.
+/// An event that clients may emit: what answers it, and what the contract says of it.
 pub struct Event {
     /// Its name.
     pub name: &'static str,
     /// The bucket that it takes a token of.
     pub class: Class,
+    /// What it does.
+    pub about: &'static str,
+    /// What it brings.
+    pub payload: Shape,
+    /// What its acknowledgement brings, if it worked.
+    pub answer: Shape,
+    /// Why it is refused, besides what may befall [every](any_refusals) event.
+    pub refusals: &'static [Error],
     /// Whether it is answered before authentication.
     pub open: bool,
     /// Whether it may begin while messages of the same connection are still in the journal.
     pub overtakes: bool,
     /// What answers it.
     pub handler: Handler,
+}
+
+/// An event that the server tells.
+pub struct ServerEvent {
+    /// Its name.
+    pub name: &'static str,
+    /// What happened, and who hears of it.
+    pub about: &'static str,
+    /// What it brings.
+    pub payload: Shape,
+}
+
+/// Why any event may be refused.
+pub fn any_refusals(is_open: bool) -> Vec<Error> {
+    let mut refusals = vec![
+        Error::PayloadInvalid("".into()),
+        Error::PayloadTooLarge(0),
+        Error::Validation(BTreeMap::new()),
+        Error::RateLimited { retry_after_ms: 0 },
+        Error::Revoked,
+        Error::Unavailable,
+        Error::internal(""),
+    ];
+    if !is_open {
+        refusals.push(Error::AuthRequired);
+    }
+    refusals
 }
 
 /// Takes every event of a socket. It does not keep the connection alive: the registry does.

@@ -1,7 +1,9 @@
 //! How times are written: RFC 3339, UTC, milliseconds, as in `2026-11-22T21:37:57.123Z`.
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serializer;
+use std::borrow::Cow;
 
 /// For `#[serde(with = "crate::time")]`.
 ///
@@ -14,6 +16,25 @@ pub fn serialize<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S
 /// The text of a time.
 pub fn format(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// How times are described: for `#[schemars(with = "crate::time::Time")]`.
+pub struct Time;
+
+impl JsonSchema for Time {
+    fn schema_name() -> Cow<'static, str> {
+        "Time".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A time, RFC 3339 in UTC with milliseconds.",
+            "type": "string",
+            "format": "date-time",
+            "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$",
+            "examples": ["2026-11-22T21:37:57.123Z"],
+        })
+    }
 }
 
 /// The same for a time that may be missing: `#[serde(with = "crate::time::option")]`.

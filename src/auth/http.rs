@@ -1,24 +1,94 @@
 //! Accounts and sessions over REST: translation only.
 
-use super::{Credentials, LoggedIn, Registration, Session, log_in, log_out, refresh, register, revoke_session, sessions};
+use super::{Credentials, LoggedIn, PASSWORD, Registration, Session, log_in, log_out, refresh, register, revoke_session, sessions};
 use crate::{
     app::App,
     error::{Error, Result},
     extract::{Body, Caller, OptionalBody, Page, Path, Query},
-    limits::{Class, http::Routes},
+    limits::Class,
     payload::Length,
+    routes::{Operation, Routes},
+    users,
 };
 use axum::{Json, extract::State, http::StatusCode};
+use schemars::JsonSchema;
+use serde_json::json;
 
 /// `/auth/…`.
 pub fn routes() -> Routes {
-    Routes::new()
-        .post("/auth/register", Class::Login, on_register)
-        .post("/auth/login", Class::Login, on_log_in)
-        .post("/auth/refresh", Class::Connect, on_refresh)
-        .post("/auth/logout", Class::Any, on_log_out)
-        .get("/auth/sessions", Class::Any, list_sessions)
-        .delete("/auth/sessions/{id}", Class::Any, delete_session)
+    Routes::of("auth")
+        .post("/auth/register", Class::Login, on_register, {
+            let made = Operation::new("register", "Makes an account, and logs in.").open().body::<Register>();
+            made.answers::<LoggedIn>(StatusCode::CREATED, "The account is made.").refuses(&[Error::Conflict(""), Error::Forbidden("")])
+        })
+        .post("/auth/login", Class::Login, on_log_in, {
+            let login = Operation::new("logIn", "Logs in to an account of the server's own.").open().body::<LogIn>();
+            login.gives::<LoggedIn>().refuses(&[Error::InvalidCredentials])
+        })
+        .post("/auth/refresh", Class::Connect, on_refresh, {
+            let about = "Exchanges a refresh token for new tokens. The old one used again after 15 s ends the session.";
+            let refresh = Operation::new("refresh", about).open().body::<Refresh>();
+            refresh.gives::<LoggedIn>().refuses(&[Error::TokenInvalid(""), Error::TokenExpired, Error::Revoked])
+        })
+        .post("/auth/logout", Class::Any, on_log_out, {
+            Operation::new("logOut", "Ends the session, or all sessions, and closes their sockets.").optional_body::<LogOut>().gives_nothing()
+        })
+        .get(
+            "/auth/sessions",
+            Class::Any,
+            list_sessions,
+            Operation::new("listSessions", "The caller's sessions, newest first.").paged(20).gives::<Page<Session>>(),
+        )
+        .delete(
+            "/auth/sessions/{id}",
+            Class::Any,
+            delete_session,
+            Operation::new("revokeSession", "Ends one of the caller's sessions.").gives_nothing(),
+        )
+}
+
+/// An account to be made.
+#[derive(JsonSchema)]
+#[schemars(example = json!({ "username": "carol", "password": "correct horse" }))]
+pub struct Register {
+    /// Letters, digits, dots, dashes and underscores.
+    #[schemars(length(min = 1, max = 64), pattern("^[A-Za-z0-9._-]*$"))]
+    pub username: String,
+    /// Every character counts.
+    #[schemars(length(min = 8, max = 128))]
+    pub password: String,
+    /// The name to show.
+    #[schemars(length(min = 1, max = users::NAME.max))]
+    pub name: Option<String>,
+}
+
+/// An account to log in to.
+#[derive(JsonSchema)]
+#[schemars(rename = "Credentials", example = json!({ "username": "carol", "password": "correct horse" }))]
+pub struct LogIn {
+    /// The user name.
+    #[schemars(length(min = 1, max = 128))]
+    pub username: String,
+    /// The password.
+    #[schemars(length(min = 1, max = PASSWORD.max))]
+    pub password: String,
+}
+
+/// What logging out may bring.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+pub struct LogOut {
+    /// Whether all sessions of the user end.
+    pub all_devices: Option<bool>,
+}
+
+/// A refresh token to be exchanged.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+pub struct Refresh {
+    /// As logging in answered it.
+    #[schemars(length(min = 1, max = 8_192))]
+    pub refresh_token: String,
 }
 
 async fn on_register(State(app): State<App>, Body(fields): Body) -> Result<(StatusCode, Json<LoggedIn>)> {

@@ -18,9 +18,11 @@ use crate::{
     realtime::ConnectionId,
     recent::Recent,
     rooms::{self, RoomId},
+    time::Time,
     users::{self, User, UserId, UserType},
 };
 use chrono::{DateTime, TimeDelta, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
 use std::time::Duration;
@@ -52,19 +54,25 @@ impl AuthUser {
 }
 
 /// What logging in answers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LoggedIn {
+    /// Who logged in.
     user: User,
+    /// For the `Authorization` header and for sockets.
     access_token: String,
+    /// For `POST /auth/refresh`, once.
     refresh_token: String,
+    #[schemars(extend("const" = "Bearer"))]
     token_type: &'static str,
+    /// How long the access token lasts, in seconds.
     expires_in: u64,
+    /// What the two tokens belong to.
     session_id: Uuid,
 }
 
 /// One session in the list of them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Session {
     /// The id to revoke it by.
@@ -73,12 +81,15 @@ pub struct Session {
     pub current: bool,
     /// When it began.
     #[serde(with = "crate::time")]
+    #[schemars(with = "Time")]
     pub created_at: DateTime<Utc>,
     /// When it was last refreshed.
     #[serde(with = "crate::time")]
+    #[schemars(with = "Time")]
     pub last_used_at: DateTime<Utc>,
     /// When it ends by itself.
     #[serde(with = "crate::time")]
+    #[schemars(with = "Time")]
     pub expires_at: DateTime<Utc>,
 }
 
@@ -96,6 +107,7 @@ pub struct Credentials {
     password: String,
 }
 
+/// How long a password may be where one is read; a new one is between 8 and 128.
 const PASSWORD: Length = Length::new(1, 1_000);
 
 impl Registration {

@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod health;
 pub mod migrate;
 pub mod serve;
+pub mod spec;
 pub mod token;
 pub mod user;
 

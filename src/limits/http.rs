@@ -1,4 +1,4 @@
-//! Limits over REST: every route is listed with its class, and a caller is known and has a token before the handler runs.
+//! Limits over REST: every route has a class, and a caller is known and has a token before the handler runs.
 //!
 //! What is left is told in the headers of draft-ietf-httpapi-ratelimit-headers-10: `RateLimit-Policy: "message";q=10;w=2` (so many
 //! in so many seconds) and `RateLimit: "message";r=9;t=1` (so many are left, and it is full again in so many seconds).
@@ -10,15 +10,14 @@ use crate::{
     error::{Error, Result},
     extract::Caller,
     realtime::wire::Wire,
+    routes::Route,
 };
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},
-    handler::Handler,
     http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::{self, MethodRouter},
 };
 use std::{
     collections::HashMap,
@@ -105,77 +104,20 @@ fn client(app: &App, wire: &Wire, headers: &HeaderMap) -> IpAddr {
     address::client(wire.peer(), forwarded, app.limits.trusted_proxies())
 }
 
-/// Routes, none of which is without a class.
-#[derive(Default)]
-pub struct Routes {
-    router: Router<App>,
-    classes: HashMap<String, Vec<(Method, Class)>>,
-}
-
-impl Routes {
-    /// None.
-    pub fn new() -> Self {
-        Self::default()
+/// Routes below a prefix, each caller within their limits.
+pub fn limited(router: Router<App>, described: &[Route], app: &App, prefix: &'static str) -> Router<App> {
+    let mut classes: HashMap<&'static str, Vec<(Method, Class)>> = HashMap::new();
+    for route in described {
+        classes.entry(route.path).or_default().extend(route.class.map(|class| (route.method.clone(), class)));
     }
-
-    /// `GET`, and `HEAD`.
-    #[must_use]
-    pub fn get<H: Handler<T, App>, T: 'static>(self, path: &str, class: Class, handler: H) -> Self {
-        self.add(Method::GET, path, class, routing::get(handler))
-    }
-
-    /// `POST`.
-    #[must_use]
-    pub fn post<H: Handler<T, App>, T: 'static>(self, path: &str, class: Class, handler: H) -> Self {
-        self.add(Method::POST, path, class, routing::post(handler))
-    }
-
-    /// `PUT`.
-    #[must_use]
-    pub fn put<H: Handler<T, App>, T: 'static>(self, path: &str, class: Class, handler: H) -> Self {
-        self.add(Method::PUT, path, class, routing::put(handler))
-    }
-
-    /// `PATCH`.
-    #[must_use]
-    pub fn patch<H: Handler<T, App>, T: 'static>(self, path: &str, class: Class, handler: H) -> Self {
-        self.add(Method::PATCH, path, class, routing::patch(handler))
-    }
-
-    /// `DELETE`.
-    #[must_use]
-    pub fn delete<H: Handler<T, App>, T: 'static>(self, path: &str, class: Class, handler: H) -> Self {
-        self.add(Method::DELETE, path, class, routing::delete(handler))
-    }
-
-    fn add(mut self, method: Method, path: &str, class: Class, route: MethodRouter<App>) -> Self {
-        self.classes.entry(path.to_owned()).or_default().push((method, class));
-        self.router = self.router.route(path, route);
-        self
-    }
-
-    /// With others.
-    #[must_use]
-    pub fn merge(mut self, other: Self) -> Self {
-        for (path, classes) in other.classes {
-            self.classes.entry(path).or_default().extend(classes);
-        }
-        self.router = self.router.merge(other.router);
-        self
-    }
-
-    /// The router that serves them below a prefix, each caller within their limits.
-    pub fn limited(self, app: &App, prefix: &'static str) -> Router<App> {
-        let gate = Gate { app: app.clone(), prefix, classes: Arc::new(self.classes) };
-        self.router.layer(from_fn_with_state(gate, enter))
-    }
+    router.layer(from_fn_with_state(Gate { app: app.clone(), prefix, classes: Arc::new(classes) }, enter))
 }
 
 #[derive(Clone)]
 struct Gate {
     app: App,
     prefix: &'static str,
-    classes: Arc<HashMap<String, Vec<(Method, Class)>>>,
+    classes: Arc<HashMap<&'static str, Vec<(Method, Class)>>>,
 }
 
 impl Gate {

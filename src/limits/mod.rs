@@ -30,10 +30,11 @@ use governor::{
     middleware::StateInformationMiddleware,
     state::keyed::HashMapStateStore,
 };
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 use slots::Slots;
 use std::{
-    collections::hash_map::RandomState,
+    collections::{BTreeMap, hash_map::RandomState},
     fmt,
     hash::BuildHasher,
     net::IpAddr,
@@ -52,6 +53,16 @@ pub const PENALTY_MS: u64 = 10_000;
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 /// How long the answer to a log-in waits at the most when there were too many for its account.
 const DELAY: Duration = Duration::from_secs(2);
+
+/// A rate as `session.ready` announces it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Announced {
+    /// At once.
+    burst: u32,
+    /// Again, each second.
+    per_second: f64,
+}
 
 /// Who does something.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -258,15 +269,15 @@ impl Limits {
         !self.has_disbelieved.swap(true, Ordering::Relaxed)
     }
 
-    /// The rates of a user, for `session.ready`: `{message: {burst, perSecond}, …}`; what has no limit is left out.
-    pub fn announced(&self, settings: &LimitSettings, user_type: UserType) -> Value {
+    /// The rates of a user by class, for `session.ready`; what has no limit is left out.
+    pub fn announced(&self, settings: &LimitSettings, user_type: UserType) -> BTreeMap<&'static str, Announced> {
         let rate = |class: Class| {
             let quota = class.rate_of(settings, user_type).quota()?;
             let per_second = 1.0 / quota.replenish_interval().as_secs_f64();
-            Some((class.name().to_owned(), json!({ "burst": quota.burst_size(), "perSecond": (per_second * 1_000.0).round() / 1_000.0 })))
+            Some((class.name(), Announced { burst: quota.burst_size().get(), per_second: (per_second * 1_000.0).round() / 1_000.0 }))
         };
         let classes = Class::ALL.into_iter().filter(|class| self.rates.is_some() && !class.is_by_address());
-        classes.filter_map(rate).collect::<serde_json::Map<_, _>>().into()
+        classes.filter_map(rate).collect()
     }
 
     /// Drops the buckets that are full: for a task that calls it once in a while.
@@ -374,15 +385,15 @@ mod tests {
         assert_eq!(granted(&limits, Class::Message, &ann), 1_000);
         let slots: Vec<_> = (0..50).map(|_| limits.connect_user(&ann.id)).collect();
         assert!(slots.iter().all(Result::is_ok));
-        assert_eq!(limits.announced(&settings, UserType::User), json!({}));
+        assert!(limits.announced(&settings, UserType::User).is_empty());
     }
 
     #[test]
     fn what_is_announced_are_the_contracts_defaults() {
         let (limits, settings) = limits(&[]);
         assert_eq!(
-            limits.announced(&settings, UserType::User),
-            json!({
+            serde_json::to_value(limits.announced(&settings, UserType::User)).unwrap(),
+            serde_json::json!({
                 "message": { "burst": 10, "perSecond": 5.0 },
                 "edit": { "burst": 10, "perSecond": 1.0 },
                 "reaction": { "burst": 20, "perSecond": 2.0 },

@@ -4,7 +4,9 @@ use super::{
     NewRoom, RoomChange, create, delete,
     membership::{join, leave, put_member},
     moderation::{ban, bans, kick, mute, read_reason, read_until, unban},
+    payloads::Left,
     snapshots::Joined,
+    socket::{BAN, CREATE, INVITE, JOIN, KICK, LEAVE, MUTE, UNBAN, UPDATE},
     update,
     views::{self, Member, Overview},
 };
@@ -12,7 +14,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     extract::{Body, Caller, OptionalBody, Page, Path, Query},
-    limits::{Class, http::Routes},
+    limits::Class,
     payload::Fields,
     presence::{self, RoomPresence},
     rooms::{
@@ -20,30 +22,65 @@ use crate::{
         members::{Ban, Standing},
         store::Position,
     },
+    routes::{Operation, Routes},
 };
 use axum::{Json, extract::State, http::StatusCode};
 use chrono::DateTime;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// `/rooms…`, but for messages.
 pub fn routes() -> Routes {
-    Routes::new()
-        .get("/rooms", Class::Any, list)
-        .post("/rooms", Class::Create, on_create)
-        .get("/rooms/{room}", Class::Any, read)
-        .patch("/rooms/{room}", Class::Join, on_update)
-        .delete("/rooms/{room}", Class::Join, on_delete)
-        .post("/rooms/{room}/join", Class::Join, on_join)
-        .post("/rooms/{room}/leave", Class::Join, on_leave)
-        .get("/rooms/{room}/members", Class::Any, list_members)
-        .put("/rooms/{room}/members/{user}", Class::Join, on_put_member)
-        .delete("/rooms/{room}/members/{user}", Class::Join, on_remove_member)
-        .get("/rooms/{room}/bans", Class::Any, list_bans)
-        .put("/rooms/{room}/bans/{user}", Class::Join, on_ban)
-        .delete("/rooms/{room}/bans/{user}", Class::Join, on_unban)
-        .put("/rooms/{room}/mutes/{user}", Class::Join, on_mute)
-        .delete("/rooms/{room}/mutes/{user}", Class::Join, on_unmute)
-        .get("/rooms/{room}/presence", Class::Any, read_presence)
+    Routes::of("rooms")
+        .get("/rooms", Class::Any, list, {
+            let scope = json!({ "type": "string", "enum": ["mine", "public"], "default": "mine" });
+            let list = Operation::new("listRooms", "The caller's rooms, or all public ones, newest activity first.");
+            list.query("scope", "Which rooms.", scope).paged(50).gives::<Page<Overview>>()
+        })
+        .post("/rooms", Class::Create, on_create, {
+            let create = Operation::new("createRoom", CREATE.about).body_of(&CREATE).refuses_like(&CREATE);
+            let create = create.answers::<Room>(StatusCode::CREATED, "It is made.");
+            create.answers::<Room>(StatusCode::OK, "This direct room, or this `clientRoomId`, was there.")
+        })
+        .get("/rooms/{room}", Class::Any, read, Operation::new("getRoom", "One room, as the caller sees it.").gives::<Overview>())
+        .patch("/rooms/{room}", Class::Join, on_update, Operation::new("updateRoom", UPDATE.about).body_of(&UPDATE).like(&UPDATE))
+        .delete(
+            "/rooms/{room}",
+            Class::Join,
+            on_delete,
+            Operation::new("deleteRoom", "Takes a room from everybody.").gives_nothing().refuses_like(&UPDATE),
+        )
+        .post("/rooms/{room}/join", Class::Join, on_join, Operation::new("joinRoom", JOIN.about).like(&JOIN))
+        .post("/rooms/{room}/leave", Class::Join, on_leave, Operation::new("leaveRoom", LEAVE.about).like(&LEAVE))
+        .get("/rooms/{room}/members", Class::Any, list_members, {
+            let list = Operation::new("listMembers", "The members of a room, by user id.").paged(50);
+            list.gives::<Page<Member>>().refuses(&[Error::NotAMember, Error::Banned])
+        })
+        .put(
+            "/rooms/{room}/members/{user}",
+            Class::Join,
+            on_put_member,
+            Operation::new("putMember", INVITE.about).optional_body_of(&INVITE).like(&INVITE),
+        )
+        .delete("/rooms/{room}/members/{user}", Class::Join, on_remove_member, {
+            let remove = Operation::new("removeMember", "Takes a member out of a room, or leaves it if it is oneself.");
+            remove.optional_body_of(&KICK).gives_nothing().refuses_like(&KICK)
+        })
+        .get("/rooms/{room}/bans", Class::Any, list_bans, {
+            Operation::new("listBans", "Who is banned from a room, by user id.").paged(50).gives::<Page<Ban>>().refuses_like(&UPDATE)
+        })
+        .put("/rooms/{room}/bans/{user}", Class::Join, on_ban, Operation::new("ban", BAN.about).optional_body_of(&BAN).like(&BAN))
+        .delete("/rooms/{room}/bans/{user}", Class::Join, on_unban, Operation::new("unban", UNBAN.about).gives_nothing().refuses_like(&UNBAN))
+        .put("/rooms/{room}/mutes/{user}", Class::Join, on_mute, Operation::new("mute", MUTE.about).body_of(&MUTE).like(&MUTE))
+        .delete(
+            "/rooms/{room}/mutes/{user}",
+            Class::Join,
+            on_unmute,
+            Operation::new("unmute", "Lets a member speak again.").gives_nothing().refuses_like(&MUTE),
+        )
+        .get("/rooms/{room}/presence", Class::Any, read_presence, {
+            let read = Operation::new("getRoomPresence", "Who of a room's members is here; in rooms of more than 200 only how many.");
+            read.gives::<RoomPresence>().refuses(&[Error::NotAMember, Error::Banned])
+        })
 }
 
 async fn list(State(app): State<App>, Caller(caller): Caller, query: Query) -> Result<Json<Page<Overview>>> {
@@ -100,9 +137,9 @@ async fn on_join(State(app): State<App>, Caller(caller): Caller, Path(room): Pat
     Ok(Json(join(&app, &caller, &RoomRef::parse(&room)?, None, None).await?))
 }
 
-async fn on_leave(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>) -> Result<Json<Value>> {
-    let id = leave(&app, &caller, &RoomRef::parse(&room)?).await?;
-    Ok(Json(json!({ "roomId": id })))
+async fn on_leave(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>) -> Result<Json<Left>> {
+    let room_id = leave(&app, &caller, &RoomRef::parse(&room)?).await?;
+    Ok(Json(Left { room_id }))
 }
 
 async fn list_members(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>, query: Query) -> Result<Json<Page<Member>>> {

@@ -19,10 +19,12 @@ use crate::{
         store::{self as rows, Count},
         turns::Turn,
     },
+    time::Time,
     users::{self, User, UserId},
 };
-use chrono::Utc;
-use serde_json::json;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 /// Enters a room. Entering again is silent and answers the same snapshot. Over a socket the snapshot is also told to
 /// that connection; a new membership is told to all connections of the user, and to the other members. With `since` the
@@ -118,19 +120,43 @@ async fn enter(app: &App, change: &mut Change, user: &UserId, role: Role) -> Res
     Ok(Entered { standing, count, told })
 }
 
+/// `chat:room:joined` as the other members hear it.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberJoined<'a> {
+    /// Where.
+    room_id: RoomId,
+    /// The number of the change.
+    seq: i64,
+    /// Who came.
+    user_id: &'a UserId,
+    /// The same, to be shown.
+    user: &'a User,
+    /// In which role.
+    role: Role,
+    /// Who brought them in, or themselves.
+    by: &'a UserId,
+    /// How many members the room has now.
+    member_count: i32,
+    /// When.
+    #[serde(with = "crate::time")]
+    #[schemars(with = "Time")]
+    timestamp: DateTime<Utc>,
+}
+
 /// Tells the others first, who then are all but the newcomer, and then the newcomer.
 async fn welcome(app: &App, room: RoomId, user: &User, entered: &Entered, by: &UserId, since: Option<i64>) -> Result<Joined> {
     if entered.told {
-        let told = json!({
-            "roomId": room,
-            "seq": entered.count.last_seq,
-            "userId": user.id,
-            "user": user,
-            "role": entered.standing.role,
-            "by": by,
-            "memberCount": entered.count.member_count,
-            "timestamp": crate::time::format(Utc::now()),
-        });
+        let told = MemberJoined {
+            room_id: room,
+            seq: entered.count.last_seq,
+            user_id: &user.id,
+            user,
+            role: entered.standing.role,
+            by,
+            member_count: entered.count.member_count,
+            timestamp: Utc::now(),
+        };
         app.realtime.tell_room(room, Some(entered.count.last_seq), "chat:room:joined", &told);
     } else {
         app.quiet_rooms.note(room);
@@ -157,6 +183,50 @@ pub async fn leave(app: &App, user: &AuthUser, room: &RoomRef) -> Result<RoomId>
     Ok(found.room.id)
 }
 
+/// Why somebody is in a room no longer.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "EndOfMembership")]
+pub enum End {
+    /// They left.
+    Left,
+    /// Somebody took them out.
+    Removed,
+    /// Somebody banned them.
+    Banned,
+    /// The room is gone.
+    RoomDeleted,
+}
+
+/// `chat:room:left`.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberLeft<'a> {
+    /// Where.
+    pub(super) room_id: RoomId,
+    /// Who; `null` when the room is gone.
+    pub(super) user_id: Option<&'a UserId>,
+    /// Whether it is the one who hears it.
+    #[serde(rename = "self", skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_self: bool,
+    /// Why.
+    pub(super) reason: End,
+    /// By whom; missing when the room is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) by: Option<&'a UserId>,
+    /// The reason that was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) note: Option<&'a str>,
+    /// The number of the change; `null` in large rooms, where it is told to the leaver only.
+    pub(super) seq: Option<i64>,
+    /// How many members the room has now.
+    pub(super) member_count: i32,
+    /// When.
+    #[serde(with = "crate::time")]
+    #[schemars(with = "Time")]
+    pub(super) timestamp: DateTime<Utc>,
+}
+
 /// How a membership ends.
 #[derive(Clone, Copy)]
 pub(super) enum Ending<'a> {
@@ -169,11 +239,11 @@ pub(super) enum Ending<'a> {
 }
 
 impl Ending<'_> {
-    fn reason(self) -> &'static str {
+    fn reason(self) -> End {
         match self {
-            Self::Left => "left",
-            Self::Removed { .. } => "removed",
-            Self::Banned { .. } => "banned",
+            Self::Left => End::Left,
+            Self::Removed { .. } => End::Removed,
+            Self::Banned { .. } => End::Banned,
         }
     }
 }
@@ -202,7 +272,7 @@ pub(super) async fn end(app: &App, mut change: Change, user: &UserId, role: Role
         roles::tell(app, room, count.last_seq, &owner, "owner", None, None);
     }
     drop(turn);
-    tracing::info!(room.id = %room, user.id = %user, reason = ending.reason(), "a user left a room");
+    tracing::info!(room.id = %room, user.id = %user, reason = ?ending.reason(), "a user left a room");
     Ok(ended)
 }
 
@@ -229,25 +299,23 @@ fn tell_end(app: &App, room: RoomId, user: &UserId, seq: Option<i64>, member_cou
         Ending::Left => (user, None),
         Ending::Removed { by, note } | Ending::Banned { by, note } => (by, note),
     };
-    let mut left = json!({
-        "roomId": room,
-        "userId": user,
-        "reason": ending.reason(),
-        "by": by,
-        "seq": seq,
-        "memberCount": member_count,
-        "timestamp": crate::time::format(Utc::now()),
-    });
-    if let Some(note) = note {
-        left["note"] = note.into();
-    }
+    let left = MemberLeft {
+        room_id: room,
+        user_id: Some(user),
+        is_self: false,
+        reason: ending.reason(),
+        by: Some(by),
+        note,
+        seq,
+        member_count,
+        timestamp: Utc::now(),
+    };
     if seq.is_some() {
         app.realtime.tell_room(room, seq, "chat:room:left", &left);
     } else {
         app.quiet_rooms.note(room);
     }
-    left["self"] = true.into();
-    app.realtime.tell_user(user, "chat:room:left", &left);
+    app.realtime.tell_user(user, "chat:room:left", &MemberLeft { is_self: true, ..left });
 }
 
 /// Brings somebody in, or gives a member another role. Members bring in members; who gives a role must be allowed to, and

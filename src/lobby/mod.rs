@@ -7,6 +7,7 @@
 pub mod http;
 pub mod membership;
 pub mod moderation;
+pub mod payloads;
 pub mod roles;
 pub mod snapshots;
 pub mod socket;
@@ -25,10 +26,13 @@ use crate::{
         slow,
         store::{self as rows, NewRoomRow},
     },
+    time::Time,
     users::{self, UserId},
 };
-use chrono::Utc;
-use serde_json::json;
+use chrono::{DateTime, Utc};
+use membership::{End, MemberLeft};
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::{
     collections::HashSet,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -108,6 +112,40 @@ impl RoomChange {
     }
 }
 
+/// `chat:room:created`.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RoomCreated<'a> {
+    /// The room's id.
+    room_id: RoomId,
+    /// The room.
+    room: &'a Room,
+    /// Who is in it.
+    members: &'a [UserId],
+    /// Who made it.
+    created_by: &'a UserId,
+    /// When.
+    #[serde(with = "crate::time")]
+    #[schemars(with = "Time")]
+    timestamp: DateTime<Utc>,
+}
+
+/// `chat:room:updated`. In large rooms it also tells of a new size: without `seq` and `by`.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RoomUpdated<'a> {
+    /// The room's id.
+    room_id: RoomId,
+    /// The number of the change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<i64>,
+    /// The room as it is now.
+    room: &'a Room,
+    /// Who changed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<&'a UserId>,
+}
+
 /// Makes a room, with its maker and participants in it at once. The same direct room, or the same `clientRoomId` of
 /// one maker, is made once: the second answer is the first room and `false`.
 ///
@@ -157,7 +195,7 @@ pub async fn create(app: &App, maker: &AuthUser, new: NewRoom) -> Result<(Room, 
     let room = rows::find(&mut *tx, maker.id(), &RoomRef::Id(id)).await?.ok_or(Error::RoomNotFound)?.room;
     tx.commit().await?;
 
-    let told = json!({ "roomId": id, "room": room, "members": members, "createdBy": maker.id(), "timestamp": crate::time::format(Utc::now()) });
+    let told = RoomCreated { room_id: id, room: &room, members: &members, created_by: maker.id(), timestamp: Utc::now() };
     for member in &members {
         app.realtime.attach(member, id);
         app.realtime.tell_user(member, "chat:room:created", &told);
@@ -203,7 +241,7 @@ pub async fn update(app: &App, caller: &AuthUser, room: &RoomRef, new: RoomChang
     let room = views::with_last_message(&mut *change.tx, room).await?;
     let turn = change.commit().await?;
     app.slow_rooms.note(id, room.slow_mode > 0);
-    let told = json!({ "roomId": id, "seq": count.last_seq, "room": room, "by": caller.id() });
+    let told = RoomUpdated { room_id: id, seq: Some(count.last_seq), room: &room, by: Some(caller.id()) };
     app.realtime.tell_room(id, Some(count.last_seq), "chat:room:updated", &told);
     drop(turn);
     Ok(room)
@@ -223,15 +261,17 @@ pub async fn delete(app: &App, caller: &AuthUser, room: &RoomRef) -> Result<()> 
     let count = rows::count(&mut change.tx, id, 1, 0).await?;
     rows::delete(&mut change.tx, id, count.last_seq).await?;
     let turn = change.commit().await?;
-    let told = json!({
-        "roomId": id,
-        "userId": null,
-        "self": true,
-        "reason": "room_deleted",
-        "seq": count.last_seq,
-        "memberCount": 0,
-        "timestamp": crate::time::format(Utc::now()),
-    });
+    let told = MemberLeft {
+        room_id: id,
+        user_id: None,
+        is_self: true,
+        reason: End::RoomDeleted,
+        by: None,
+        note: None,
+        seq: Some(count.last_seq),
+        member_count: 0,
+        timestamp: Utc::now(),
+    };
     app.realtime.tell_room(id, Some(count.last_seq), "chat:room:left", &told);
     app.realtime.dissolve(id);
     app.slugs.forget(id);
@@ -266,7 +306,7 @@ pub async fn tell_sizes(app: &App) -> Result<()> {
     let mut rooms = rows::with_ids(&app.db, &changed).await?;
     views::add_last_messages(&app.db, rooms.iter_mut()).await?;
     for room in rooms {
-        app.realtime.tell_room(room.id, None, "chat:room:updated", &json!({ "roomId": room.id, "room": room }));
+        app.realtime.tell_room(room.id, None, "chat:room:updated", &RoomUpdated { room_id: room.id, seq: None, room: &room, by: None });
     }
     Ok(())
 }

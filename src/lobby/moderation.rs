@@ -25,7 +25,7 @@ use crate::{
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 /// How long a reason may be.
-const REASON: Length = Length::new(1, 250);
+pub(super) const REASON: Length = Length::new(1, 250);
 /// The last time that RFC 3339 can write, in milliseconds: a mute until then is one for good.
 const FOR_GOOD_MS: i64 = 253_402_300_799_999;
 

@@ -15,10 +15,12 @@ use crate::{
         permissions::Action,
         store as rows,
     },
+    time::Time,
     users::{self, UserId},
 };
-use chrono::Utc;
-use serde_json::json;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -118,20 +120,36 @@ async fn pass_on_from_deactivated(app: &App, within: Duration) -> Result<()> {
     Ok(())
 }
 
+/// `chat:room:member`.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberChanged<'a> {
+    /// Where.
+    room_id: RoomId,
+    /// The number of the change.
+    seq: i64,
+    /// Who.
+    user_id: &'a UserId,
+    /// Where they stand now.
+    membership: &'a Standing,
+    /// What became of them.
+    #[schemars(extend("enum" = ["banned", "unbanned", "muted", "unmuted", "role", "owner"]))]
+    reason: &'a str,
+    /// By whom; `null` when ownership passed on by itself.
+    by: Option<&'a UserId>,
+    /// Where the one stands now who owned the room until now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    former_owner: Option<&'a Standing>,
+    /// When.
+    #[serde(with = "crate::time")]
+    #[schemars(with = "Time")]
+    timestamp: DateTime<Utc>,
+}
+
 /// Tells the members where one of them, or somebody who is banned, stands from now on. `former_owner` is who owned the room
 /// until now and is still in it.
 pub(super) fn tell(app: &App, room: RoomId, seq: i64, standing: &Standing, reason: &str, by: Option<&UserId>, former_owner: Option<&Standing>) {
-    let mut told = json!({
-        "roomId": room,
-        "seq": seq,
-        "userId": standing.user_id,
-        "membership": standing,
-        "reason": reason,
-        "by": by,
-        "timestamp": crate::time::format(Utc::now()),
-    });
-    if let Some(former) = former_owner {
-        told["formerOwner"] = json!(former);
-    }
+    let told =
+        MemberChanged { room_id: room, seq, user_id: &standing.user_id, membership: standing, reason, by, former_owner, timestamp: Utc::now() };
     app.realtime.tell_room(room, Some(seq), "chat:room:member", &told);
 }

@@ -16,9 +16,11 @@ use crate::{
     receipts::Read,
     recent::Recent,
     rooms::{self, Membership, Room, RoomId, RoomRef, Seat},
+    time::Time,
     users::UserId,
 };
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 use sqlx::PgPool;
@@ -51,24 +53,42 @@ impl Serialize for Joined {
     }
 }
 
-/// What it says.
-#[derive(Serialize)]
+/// What a member is shown of a room on entering: `chat:room:joined` to oneself.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct View<'a> {
+#[schemars(rename = "JoinedSnapshot")]
+pub struct View<'a> {
+    /// Where.
     room_id: RoomId,
+    /// Who entered: the one who hears it.
     user_id: &'a UserId,
+    /// What tells it from what the others hear.
     #[serde(rename = "self")]
+    #[schemars(extend("const" = true))]
     is_self: bool,
+    /// The room.
     room: &'a Room,
+    /// The membership.
     membership: &'a Membership,
+    /// The last number in the room that this knows of.
     last_seq: i64,
+    /// How far the member has read.
     read: Read,
+    /// The first 50 members.
+    #[schemars(with = "Vec<Member>")]
     members: &'a RawValue,
+    /// Which of these are online.
     presence: Vec<UserId>,
+    /// Who is typing.
     typing: Vec<UserId>,
+    /// The last 30 messages, or all since the number that was asked for.
+    #[schemars(with = "Vec<Message>")]
     messages: &'a RawValue,
+    /// Whether there are messages before these.
     has_older: bool,
+    /// When it was read.
     #[serde(with = "crate::time")]
+    #[schemars(with = "Time")]
     timestamp: DateTime<Utc>,
 }
 

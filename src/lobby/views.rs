@@ -9,16 +9,19 @@ use crate::{
         self, Membership, Room, RoomId, RoomRef, Seat, permissions,
         store::{MemberRow, Position},
     },
+    time::Time,
     users::{User, UserId},
 };
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use std::collections::{HashMap, HashSet};
 
 /// A room as one of its members sees it in a list.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "RoomOverview")]
 pub struct Overview {
     /// The room.
     #[serde(flatten)]
@@ -35,7 +38,7 @@ pub struct Overview {
 }
 
 /// A member in the list of them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Member {
     /// Who.
@@ -44,9 +47,11 @@ pub struct Member {
     pub role: rooms::Role,
     /// Since when.
     #[serde(with = "crate::time")]
+    #[schemars(with = "Time")]
     pub joined_at: DateTime<Utc>,
     /// Until when this member may not send.
     #[serde(with = "crate::time::option")]
+    #[schemars(with = "Option<Time>")]
     pub muted_until: Option<DateTime<Utc>>,
 }
 

@@ -10,6 +10,7 @@ use crate::{
     rooms::{self, RoomRef},
     users::UserId,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::VecDeque;
 use uuid::Uuid;
@@ -28,8 +29,9 @@ pub enum Anchor {
 }
 
 /// A page of history, in ascending order.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "HistoryPage")]
 pub struct Page {
     /// The messages.
     pub messages: Vec<Message>,
@@ -38,10 +40,12 @@ pub struct Page {
 }
 
 /// The bounds of a page, and whether there is more on either side.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PageBounds {
+    /// The number of the first message; `null` for a page without any.
     oldest_seq: Option<i64>,
+    /// The number of the last message; `null` for a page without any.
     newest_seq: Option<i64>,
     /// Whether there are older messages.
     pub has_older: bool,

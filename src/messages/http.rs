@@ -3,14 +3,17 @@
 use super::{
     Message, NewMessage, changes, first_at, first_unread,
     history::{Anchor, Page, get, history},
-    pins, reactions, send, threads,
+    pins, reactions, send,
+    socket::MESSAGE,
+    threads,
 };
 use crate::{
     app::App,
     error::{Error, Result},
     extract::{Body, Caller, Path, Query},
-    limits::{Class, http::Routes},
+    limits::Class,
     rooms::{self, RoomRef},
+    routes::{Operation, Routes},
 };
 use axum::{
     Json,
@@ -19,20 +22,42 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
-use serde_json::{Value, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 use std::sync::Arc;
 use uuid::Uuid;
 
 /// `/rooms/{id}/messages` and `/messages/{id}`, and what is below them.
 pub fn routes() -> Routes {
-    Routes::new()
-        .get("/rooms/{room}/messages", Class::Any, list)
-        .post("/rooms/{room}/messages", Class::Message, create)
-        .get("/messages/{id}", Class::Any, read)
+    Routes::of("messages")
+        .get("/rooms/{room}/messages", Class::Any, list, {
+            let list = Operation::new("listMessages", "What was said in a room, ascending: one of the anchors at most; without one the newest.");
+            anchored(list)
+                .query("at", "Around the first message at or after a time.", json!({ "type": "string", "format": "date-time" }))
+                .query("first_unread", "Around the first message that the caller has not read.", json!({ "type": "string" }))
+                .gives::<Page>()
+                .refuses(&[Error::NotAMember, Error::Banned])
+        })
+        .post("/rooms/{room}/messages", Class::Message, create, {
+            let key = json!({ "type": "string", "minLength": 1, "maxLength": 64 });
+            Operation::new("sendMessage", MESSAGE.about)
+                .parameter(json!({ "name": "Idempotency-Key", "in": "header", "description": "The same as `clientMsgId`.", "schema": key }))
+                .body_of(&MESSAGE)
+                .answers::<Message>(StatusCode::CREATED, "It is stored and told.")
+                .answers::<Message>(StatusCode::OK, "It was so already: the first message again.")
+                .refuses_like(&MESSAGE)
+        })
+        .get("/messages/{id}", Class::Any, read, Operation::new("getMessage", "One message.").gives::<Message>())
         .merge(changes::http::routes())
         .merge(reactions::http::routes())
         .merge(pins::http::routes())
         .merge(threads::http::routes())
+}
+
+/// Takes `limit` and what [`anchor`] reads.
+pub fn anchored(operation: Operation) -> Operation {
+    let number = || json!({ "type": "integer", "minimum": 0 });
+    let operation = operation.limited(50, 100).query("before", "Those before a number.", number());
+    operation.query("after", "Those after a number.", number()).query("around", "Those on both sides of a number.", number())
 }
 
 /// A message's id in a path.

@@ -25,21 +25,23 @@ use crate::{
     payload::{Fields, Length},
     presence::typing,
     rooms::{self, RoomId, RoomRef},
+    time::Time,
     users::{User, UserId, UserType},
 };
 use changes::DeletedBy;
 use chrono::{DateTime, Utc};
 use journal::{Draft, Stored};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, value::RawValue};
+use serde_json::{Map, Value, json, value::RawValue};
 use sqlx::PgExecutor;
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 use threads::Thread;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 /// A message's id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema, sqlx::Type)]
 #[sqlx(transparent)]
 pub struct MessageId(pub Uuid);
 
@@ -50,7 +52,7 @@ impl fmt::Display for MessageId {
 }
 
 /// Who said it, as others see them.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Sender {
     /// The user.
@@ -71,8 +73,9 @@ impl From<&User> for Sender {
 }
 
 /// A message as the contract shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(example = example())]
 pub struct Message {
     /// The id.
     pub id: MessageId,
@@ -99,31 +102,39 @@ pub struct Message {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thread: Option<Thread>,
     /// The ids of the members that it mentions.
+    #[schemars(with = "Vec<UserId>")]
     pub mentions: Value,
     /// As the client described them.
+    #[schemars(with = "Vec<Map<String, Value>>")]
     pub attachments: Value,
     /// Counts by emoji.
+    #[schemars(with = "BTreeMap<String, u32>")]
     pub reactions: Value,
     /// The emoji that the asker reacted with, where there is one asker.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub own_reactions: Vec<String>,
     /// The frontend's own.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Map<String, Value>")]
     pub metadata: Option<Value>,
     /// When it was stored.
     #[serde(with = "crate::time")]
+    #[schemars(with = "Time")]
     pub created_at: DateTime<Utc>,
     /// The same again, for clients of the seed's gateway.
     #[serde(with = "crate::time")]
+    #[schemars(with = "Time")]
     pub timestamp: DateTime<Utc>,
     /// When it was last edited.
     #[serde(with = "crate::time::option")]
+    #[schemars(with = "Option<Time>")]
     pub edited_at: Option<DateTime<Utc>>,
     /// How often it was edited.
     #[serde(skip_serializing_if = "is_zero")]
     pub edit_count: i32,
     /// When it was deleted.
     #[serde(with = "crate::time::option")]
+    #[schemars(with = "Option<Time>")]
     pub deleted_at: Option<DateTime<Utc>>,
     /// Who deleted it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,6 +144,7 @@ pub struct Message {
     pub delete_reason: Option<String>,
     /// Since when it is pinned.
     #[serde(with = "crate::time::option", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Time>")]
     pub pinned_at: Option<DateTime<Utc>>,
     /// Who pinned it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,6 +155,30 @@ pub struct Message {
     /// Whether this answers a repeat.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
+}
+
+/// A message as the documents show one.
+fn example() -> Value {
+    json!({
+        "id": "0193698e-9b4e-7c3a-8d55-6f0c7be9a1d2",
+        "roomId": "01936986-1f0a-7b51-9c1e-2f4a5d6e7f80",
+        "seq": 42,
+        "rev": 42,
+        "sender": { "id": "alice", "name": "Alice", "avatarUrl": null, "userType": "user" },
+        "senderId": "alice",
+        "content": "Hello",
+        "type": "text",
+        "replyTo": null,
+        "threadRootId": null,
+        "mentions": [],
+        "attachments": [],
+        "reactions": { "👍": 2 },
+        "createdAt": "2026-11-22T21:37:57.123Z",
+        "timestamp": "2026-11-22T21:37:57.123Z",
+        "editedAt": null,
+        "deletedAt": null,
+        "clientMsgId": "b7e23ec2",
+    })
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

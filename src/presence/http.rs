@@ -5,17 +5,33 @@ use crate::{
     app::App,
     error::{Error, Result},
     extract::{Caller, Path, Query},
-    limits::{Class, http::Routes},
+    limits::Class,
+    routes::{Operation, Routes},
 };
 use axum::{Json, extract::State};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
 
 /// Most users in one question.
 const USERS: usize = 100;
 
 /// `/users/{id}/presence` and `/presence`.
 pub fn routes() -> Routes {
-    Routes::new().get("/users/{id}/presence", Class::Any, read).get("/presence", Class::Any, list)
+    Routes::of("presence")
+        .get("/users/{id}/presence", Class::Any, read, Operation::new("getPresence", "Whether a user is here, and when they were last seen.").gives::<Status>())
+        .get("/presence", Class::Any, list, {
+            let ids = json!({ "name": "userIds", "in": "query", "required": true, "description": "Up to 100 ids, with commas between them.", "schema": { "type": "string" } });
+            let list = Operation::new("listPresence", "The same for several users.").parameter(ids);
+            list.gives::<Statuses>().refuses(&[Error::UserNotFound(Vec::new())])
+        })
+}
+
+/// The presence of several users.
+#[derive(Serialize, JsonSchema)]
+pub struct Statuses {
+    /// In the order of their ids.
+    items: Vec<Status>,
 }
 
 async fn read(State(app): State<App>, Caller(_): Caller, Path(id): Path<String>) -> Result<Json<Status>> {
@@ -26,7 +42,7 @@ async fn read(State(app): State<App>, Caller(_): Caller, Path(id): Path<String>)
     of(&app, std::slice::from_ref(&id)).await?.pop().map(Json).ok_or_else(unknown)
 }
 
-async fn list(State(app): State<App>, Caller(_): Caller, query: Query) -> Result<Json<Value>> {
+async fn list(State(app): State<App>, Caller(_): Caller, query: Query) -> Result<Json<Statuses>> {
     let ids = query.text("userIds").ok_or_else(|| Error::field("userIds", "required", "This parameter is required."))?;
     let mut users: Vec<String> = ids.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect();
     users.sort_unstable();
@@ -34,5 +50,5 @@ async fn list(State(app): State<App>, Caller(_): Caller, query: Query) -> Result
     if users.is_empty() || users.len() > USERS {
         return Err(Error::field("userIds", "range", format!("1 to {USERS} ids are allowed.")));
     }
-    Ok(Json(json!({ "items": of(&app, &users).await? })))
+    Ok(Json(Statuses { items: of(&app, &users).await? }))
 }

@@ -15,9 +15,11 @@ use crate::{
     error::{Error, Result},
     realtime::{Connection, wire::Outbox},
     rooms::{self, RoomId, RoomRef},
+    time::Time,
     users::UserId,
 };
 use chrono::{DateTime, TimeDelta, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::{
     collections::HashMap,
@@ -66,7 +68,7 @@ pub struct Edge {
 }
 
 /// What is told of a user.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// Who.
@@ -74,15 +76,19 @@ pub struct Status {
     /// Whether they are here.
     pub is_online: bool,
     /// The same as a word: `online` or `offline`.
+    #[schemars(extend("enum" = ["online", "offline"]))]
     pub status: &'static str,
     /// When they were last seen; `null` is never.
     #[serde(with = "crate::time::option")]
+    #[schemars(with = "Option<Time>")]
     pub last_seen_at: Option<DateTime<Utc>>,
     /// When this became so, or was asked.
     #[serde(with = "crate::time")]
+    #[schemars(with = "Time")]
     pub timestamp: DateTime<Utc>,
     /// The server's clock, for clients that show "5 minutes ago".
     #[serde(with = "crate::time")]
+    #[schemars(with = "Time")]
     pub server_time: DateTime<Utc>,
 }
 
@@ -253,7 +259,7 @@ fn shown(app: &App, ids: &[String], seen: &[Seen]) -> Vec<Status> {
 }
 
 /// The presence of a room's members.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RoomPresence {
     /// Where.

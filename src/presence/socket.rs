@@ -1,33 +1,136 @@
 //! Presence over Socket.IO: translation only.
 
 use super::{
-    subscriptions::{self, subscribe},
-    typing, update, word,
+    Status,
+    subscriptions::{self, Subscribed, subscribe},
+    typing::{self, TypingStatus},
+    update, word,
 };
 use crate::{
-    error::Result,
+    error::{Error, Result},
+    limits::Class,
     payload::Length,
     rooms::{self, RoomRef},
-    socket::{Answer, Incoming, Outcome},
+    socket::{Answer, Event, Incoming, Outcome, ServerEvent},
+    specs::schemas::{Nothing, shape},
 };
 use futures_util::{FutureExt, future::BoxFuture};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 /// `status:update`.
-pub fn on_update(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
+pub const UPDATE: Event = Event {
+    name: "status:update",
+    class: Class::Presence,
+    about: "Shows or hides this socket: a user is online while one of their sockets is shown.",
+    payload: shape::<UpdateStatus>,
+    answer: shape::<Updated>,
+    refusals: &[],
+    open: false,
+    overtakes: false,
+    handler: on_update,
+};
+
+/// `status:subscribe`.
+pub const SUBSCRIBE: Event = Event {
+    name: "status:subscribe",
+    class: Class::Any,
+    about: "Tells this socket from now on when these users come and go, though no room be shared, and answers who is here now.",
+    payload: shape::<Subscribe>,
+    answer: shape::<Subscribed>,
+    refusals: &[Error::UserNotFound(Vec::new()), Error::RoomNotFound, Error::NotAMember, Error::Banned],
+    open: false,
+    overtakes: false,
+    handler: on_subscribe,
+};
+
+/// `status:typing`.
+pub const TYPING: Event = Event {
+    name: "status:typing",
+    class: Class::Typing,
+    about: "Tells the other members of a room that one is typing. It ends by itself after 7 s, or with a message.",
+    payload: shape::<Typing>,
+    answer: shape::<Nothing>,
+    refusals: &[Error::RoomNotFound, Error::NotAMember, Error::Banned],
+    open: false,
+    overtakes: true,
+    handler: on_typing,
+};
+
+/// What members hear.
+pub const TOLD: &[ServerEvent] = &[
+    ServerEvent {
+        name: "status:online",
+        about: "Somebody came. To who shares a room of up to 200 members, or subscribed.",
+        payload: shape::<Status>,
+    },
+    ServerEvent {
+        name: "status:offline",
+        about: "Somebody went. To who shares a room of up to 200 members, or subscribed.",
+        payload: shape::<Status>,
+    },
+    ServerEvent {
+        name: "status:typing",
+        about: "Somebody is typing, or no longer is. To the other members of the room; the first to be left out under load.",
+        payload: shape::<TypingStatus>,
+    },
+];
+
+/// What `status:update` brings.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+pub struct UpdateStatus {
+    /// Whether it counts.
+    pub is_online: bool,
+}
+
+/// What `status:update` comes to.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StatusUpdated")]
+pub struct Updated {
+    /// `online` or `offline`.
+    #[schemars(extend("enum" = ["online", "offline"]))]
+    status: &'static str,
+}
+
+/// What `status:subscribe` brings: one of the two lists, or both.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+pub struct Subscribe {
+    /// Ids of users.
+    #[schemars(length(max = subscriptions::USERS), inner(length(min = 1, max = 128)))]
+    pub user_ids: Option<Vec<String>>,
+    /// Ids or slugs of rooms that one is in.
+    #[schemars(length(max = subscriptions::ROOMS), inner(length(min = 1, max = 64)))]
+    pub room_ids: Option<Vec<String>>,
+}
+
+/// What `status:typing` brings.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+pub struct Typing {
+    /// The room's id or slug; without it the default room is meant.
+    #[schemars(length(min = 1, max = 64))]
+    pub room_id: Option<String>,
+    /// Whether one types.
+    pub is_typing: bool,
+}
+
+/// `status:update`.
+fn on_update(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
     async move {
         let mut fields = incoming.fields()?;
         let is_online = fields.required_flag("isOnline");
         let warnings = fields.finish()?;
         let user = incoming.user()?;
         update(&incoming.app, &incoming.connection, user.id(), is_online);
-        Ok(Answer::of(&json!({ "status": word(is_online) }))?.warn(warnings).into())
+        Ok(Answer::of(&Updated { status: word(is_online) })?.warn(warnings).into())
     }
     .boxed()
 }
 
 /// `status:subscribe`.
-pub fn on_subscribe(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
+fn on_subscribe(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
     async move {
         let mut fields = incoming.fields()?;
         if !fields.is_given("userIds") && !fields.is_given("roomIds") {
@@ -45,7 +148,7 @@ pub fn on_subscribe(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome
 }
 
 /// `status:typing`.
-pub fn on_typing(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
+fn on_typing(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
     async move {
         let mut fields = incoming.fields()?;
         let room = fields.text("roomId", Length::new(1, 64));
@@ -54,7 +157,7 @@ pub fn on_typing(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> 
         let room = rooms::named_or_default(&incoming.app, room.as_deref())?;
         let user = incoming.user()?;
         typing::update(&incoming.app, &incoming.connection, &user, room, is_typing).await?;
-        Ok(Answer::of(&json!({}))?.warn(warnings).into())
+        Ok(Answer::of(&Nothing {})?.warn(warnings).into())
     }
     .boxed()
 }

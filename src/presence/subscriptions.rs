@@ -8,6 +8,7 @@ use crate::{
     rooms::RoomRef,
     users::UserId,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::{
     collections::{HashMap, HashSet},
@@ -69,9 +70,11 @@ impl Subscriptions {
 }
 
 /// The presence of all that were named, as it is now.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Subscribed {
+    /// Of each user that was named.
     users: Vec<Status>,
+    /// Of the members of each room that was named.
     rooms: Vec<RoomPresence>,
 }
 

@@ -6,10 +6,12 @@ use crate::{
     error::Result,
     realtime::{Connection, wire::Outbox},
     rooms::{self, RoomId, RoomRef},
+    time::Time,
     users::UserId,
 };
-use chrono::Utc;
-use serde_json::json;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -117,15 +119,43 @@ pub fn tick(app: &App) {
     }
 }
 
+/// `status:typing` as others hear it.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TypingStatus<'a> {
+    /// Where.
+    room_id: RoomId,
+    /// Who.
+    user_id: &'a UserId,
+    /// The same, with a name to show.
+    user: Typist<'a>,
+    /// Whether they type.
+    is_typing: bool,
+    /// How long this holds unless it is said again, in milliseconds.
+    #[schemars(with = "u64")]
+    ttl_ms: u128,
+    /// When this became so.
+    #[serde(with = "crate::time")]
+    #[schemars(with = "Time")]
+    timestamp: DateTime<Utc>,
+}
+
+/// Who types.
+#[derive(Serialize, JsonSchema)]
+struct Typist<'a> {
+    id: &'a UserId,
+    name: Option<&'a str>,
+}
+
 fn tell(app: &App, room: RoomId, user: &UserId, name: Option<&str>, ttl: Option<Duration>) {
-    let payload = json!({
-        "roomId": room,
-        "userId": user,
-        "user": { "id": user, "name": name },
-        "isTyping": ttl.is_some(),
-        "ttlMs": ttl.map_or(0, |ttl| ttl.as_millis()),
-        "timestamp": crate::time::format(Utc::now()),
-    });
+    let payload = TypingStatus {
+        room_id: room,
+        user_id: user,
+        user: Typist { id: user, name },
+        is_typing: ttl.is_some(),
+        ttl_ms: ttl.map_or(0, |ttl| ttl.as_millis()),
+        timestamp: Utc::now(),
+    };
     let mut outbox = Outbox::default();
     app.realtime.tell_others(&[room], user, "status:typing", &payload, true, &mut outbox);
     outbox.flush_now();

@@ -20,9 +20,11 @@ use crate::{
     payload::{Fields, Length},
     realtime::ConnectionId,
     rooms::{self, Membership, RoomId, RoomRef, turns::Turns},
+    time::Time,
     users::UserId,
 };
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::PgExecutor;
 use store::{Advance, Marker, Moved, Reader, UNREAD_CAP};
@@ -37,8 +39,9 @@ pub struct Receipts {
 }
 
 /// A member's own markers, as shown with a room.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "ReadMarkers")]
 pub struct Read {
     /// Everything up to here was read.
     pub seq: i64,
@@ -54,7 +57,7 @@ impl Read {
 }
 
 /// What a member has not read.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Unread {
     /// Messages after the read marker that are neither the member's own nor deleted, up to 1,000.
@@ -114,11 +117,14 @@ impl Mark {
 }
 
 /// Where a member's own markers are now, and what is unread after them.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Marked {
+    /// Where.
     room_id: RoomId,
+    /// Everything up to here was read.
     read_seq: i64,
+    /// Everything up to here has reached a device.
     delivered_seq: i64,
     #[serde(flatten)]
     unread: Unread,
@@ -159,18 +165,24 @@ async fn id_of(app: &App, user: &UserId, room: &RoomRef) -> Result<RoomId> {
     }
 }
 
-/// `chat:read` as the member's other devices hear it.
-#[derive(Serialize)]
+/// `chat:read`.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct ToldOwn<'a> {
+pub struct MarkersMoved<'a> {
+    /// Where.
     room_id: RoomId,
+    /// Whose markers.
     user_id: &'a UserId,
+    /// Everything up to here was read.
     read_seq: i64,
+    /// Everything up to here has reached a device.
     delivered_seq: i64,
-    /// Missing when it could not be counted: the marker has moved all the same.
+    /// For the member's own devices. Missing when it could not be counted: the marker has moved all the same.
     #[serde(flatten)]
     unread: Option<Unread>,
+    /// When they moved.
     #[serde(with = "crate::time")]
+    #[schemars(with = "Time")]
     at: DateTime<Utc>,
 }
 
@@ -183,7 +195,7 @@ async fn told(app: &App, user_id: &UserId, from: Option<ConnectionId>, room_id: 
     let marked = marked(app, user_id, room_id, (read_seq, delivered_seq), moved.last_message_seq).await;
     if moved.is_own {
         let unread = marked.as_ref().ok().map(|marked| marked.unread);
-        app.realtime.tell_other_devices(user_id, from, "chat:read", &ToldOwn { room_id, user_id, read_seq, delivered_seq, unread, at });
+        app.realtime.tell_other_devices(user_id, from, "chat:read", &MarkersMoved { room_id, user_id, read_seq, delivered_seq, unread, at });
     }
     marked
 }
@@ -206,12 +218,16 @@ async fn marked(app: &App, user: &UserId, room: RoomId, (read_seq, delivered_seq
 }
 
 /// Somebody who has read a message, as others may know it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Receipt {
+    /// Who.
     user_id: UserId,
+    /// How far they have read.
     read_seq: i64,
+    /// Since when.
     #[serde(with = "crate::time::option")]
+    #[schemars(with = "Option<Time>")]
     read_at: Option<DateTime<Utc>>,
 }
 
@@ -222,13 +238,16 @@ impl From<Reader> for Receipt {
 }
 
 /// Who has read a message.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReadBy {
     #[serde(flatten)]
     page: Page<Receipt>,
+    /// How many have read the message and let others know.
     read_count: i64,
+    /// How many it has reached.
     delivered_count: i64,
+    /// How many members the room has.
     member_count: i32,
 }
 

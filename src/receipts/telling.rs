@@ -4,9 +4,9 @@
 //! A burst of marks is told by its first, at once, and by its last, when the second is over. One task tells, and what moved in
 //! the same moment leaves together.
 
+use super::MarkersMoved;
 use crate::{app::App, realtime::wire::Outbox, rooms::RoomId, users::UserId};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -131,20 +131,8 @@ pub async fn tell_moved(app: App) {
     }
 }
 
-/// `chat:read` as other members hear it.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Told<'a> {
-    room_id: RoomId,
-    user_id: &'a UserId,
-    read_seq: i64,
-    delivered_seq: i64,
-    #[serde(with = "crate::time")]
-    at: DateTime<Utc>,
-}
-
 fn tell(app: &App, room_id: RoomId, user_id: &UserId, News { read_seq, delivered_seq, at }: News, outbox: &mut Outbox) {
-    let told = Told { room_id, user_id, read_seq, delivered_seq, at };
+    let told = MarkersMoved { room_id, user_id, read_seq, delivered_seq, unread: None, at };
     app.realtime.tell_others(&[room_id], user_id, "chat:read", &told, false, outbox);
 }
 

@@ -15,10 +15,12 @@ pub mod turns;
 use crate::{
     app::App,
     error::{Error, Result},
+    time::Time,
     users::UserId,
 };
 use chrono::{DateTime, Utc};
 use permissions::Action;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 pub use slugs::Slugs;
@@ -26,7 +28,7 @@ use std::{fmt, sync::Arc};
 use uuid::Uuid;
 
 /// A room's id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema, sqlx::Type)]
 #[sqlx(transparent)]
 pub struct RoomId(pub Uuid);
 
@@ -77,7 +79,7 @@ impl RoomRef {
 }
 
 /// Who may come in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema, sqlx::Type)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
 pub enum RoomType {
@@ -90,7 +92,7 @@ pub enum RoomType {
 }
 
 /// A member's standing, from the lowest to the highest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema, sqlx::Type)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
 pub enum Role {
@@ -111,7 +113,7 @@ pub const ROLES: [(&str, Role); 5] =
     [("guest", Role::Guest), ("member", Role::Member), ("moderator", Role::Moderator), ("admin", Role::Admin), ("owner", Role::Owner)];
 
 /// A room as the contract shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Room {
     /// The id.
@@ -129,9 +131,11 @@ pub struct Room {
     pub created_by: Option<UserId>,
     /// When it was made.
     #[serde(with = "crate::time")]
+    #[schemars(with = "Time")]
     pub created_at: DateTime<Utc>,
     /// Since when it can only be read.
     #[serde(with = "crate::time::option")]
+    #[schemars(with = "Option<Time>")]
     pub archived_at: Option<DateTime<Utc>>,
     /// How many seconds who stands below a moderator waits between two messages; 0: none.
     pub slow_mode: i32,
@@ -149,20 +153,23 @@ pub struct Room {
     #[serde(skip)]
     pub listed_at: DateTime<Utc>,
     /// Its last message, as in `chat:message`.
+    #[schemars(with = "Option<crate::messages::Message>")]
     pub last_message: Option<Arc<RawValue>>,
 }
 
 /// A member's row.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Membership {
     /// The standing.
     pub role: Role,
     /// Since when.
     #[serde(with = "crate::time")]
+    #[schemars(with = "Time")]
     pub joined_at: DateTime<Utc>,
     /// Until when this member may not send.
     #[serde(with = "crate::time::option")]
+    #[schemars(with = "Option<Time>")]
     pub muted_until: Option<DateTime<Utc>>,
     /// Whether this member keeps the room at the top.
     pub pinned: bool,

@@ -1,20 +1,35 @@
 //! Search over REST: translation only.
 
-use super::{Found, Position, Question, Terms, search};
+use super::{Found, Position, Question, Terms, query::LENGTH, search};
 use crate::{
     app::App,
     error::{Error, Result},
     extract::{Caller, Page, Query},
-    limits::{Class, http::Routes},
+    limits::Class,
     rooms::RoomRef,
+    routes::{Operation, Routes},
     users::UserId,
 };
 use axum::{Json, extract::State};
 use chrono::{DateTime, Datelike, Utc};
+use serde_json::json;
 
 /// `/search`.
 pub fn routes() -> Routes {
-    Routes::new().get("/search", Class::Any, list)
+    Routes::of("search").get("/search", Class::Any, list, {
+        let q = json!({ "type": "string", "minLength": 1, "maxLength": LENGTH });
+        let about = "Words, and phrases within quotation marks: all of them must be there.";
+        let time = || json!({ "type": "string", "format": "date-time" });
+        Operation::new("search", "Messages that the caller may see and that hold some words, newest first.")
+            .parameter(json!({ "name": "q", "in": "query", "required": true, "description": about, "schema": q }))
+            .query("roomId", "In one room: its id or slug.", json!({ "type": "string" }))
+            .query("from", "Said by one user: the id.", json!({ "type": "string" }))
+            .query("before", "Said before a time.", time())
+            .query("after", "Said after a time.", time())
+            .paged(20)
+            .gives::<Page<Found>>()
+            .refuses(&[Error::RoomNotFound, Error::NotAMember, Error::Banned])
+    })
 }
 
 async fn list(State(app): State<App>, Caller(caller): Caller, query: Query) -> Result<Json<Page<Found>>> {

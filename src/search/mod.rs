@@ -29,6 +29,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use hunt::{Hunt, Key, Quarry};
 use indexing::Lag;
 pub use query::{Highlight, Terms};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::{collections::HashMap, time::Duration};
 use store::Filter;
@@ -102,9 +103,10 @@ impl std::fmt::Display for Position {
 }
 
 /// A message that was found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Found {
+    /// Where it was said.
     room_id: RoomId,
     /// The message, as in history.
     message: Message,

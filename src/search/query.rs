@@ -9,6 +9,7 @@ use crate::{
     users::UserId,
 };
 use memchr::memmem::Finder;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Most characters of `q`.
@@ -31,7 +32,7 @@ struct Term {
 }
 
 /// A part of a message's content that a term was found in, in UTF-16 code units, as JavaScript counts them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct Highlight {
     /// Where it begins,
     pub start: u32,

@@ -5,14 +5,25 @@ use crate::{
     app::App,
     error::{Error, Result},
     extract::{Caller, Path, Query},
-    limits::{Class, http::Routes},
+    limits::Class,
     rooms::RoomRef,
+    routes::{Operation, Routes},
 };
 use axum::{Json, extract::State};
+use serde_json::json;
 
 /// `/rooms/{id}/changes`.
 pub fn routes() -> Routes {
-    Routes::new().get("/rooms/{room}/changes", Class::Any, read)
+    Routes::of("sync").get("/rooms/{room}/changes", Class::Any, read, {
+        let number = json!({ "type": "integer", "minimum": 0 });
+        let since = json!({ "name": "since", "in": "query", "required": true, "description": "The last number that one knows.", "schema": number });
+        Operation::new("listChanges", "What happened in a room since a number, however long ago, as it is now.")
+            .parameter(since)
+            .query("until", "Page by page up to this number, the oldest first.", number)
+            .limited(ITEMS, ITEMS)
+            .gives::<Changes>()
+            .refuses(&[Error::NotAMember, Error::Banned])
+    })
 }
 
 async fn read(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>, query: Query) -> Result<Json<Changes>> {

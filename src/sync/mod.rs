@@ -16,9 +16,13 @@ use crate::{
     error::{Error, Result},
     lobby::views::{self, Overview},
     messages::{self, reactions},
-    rooms::{self, RoomId, RoomRef, Seat, members::store as members},
+    rooms::{
+        self, RoomId, RoomRef, Seat,
+        members::{self, store as rows},
+    },
     users::UserId,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use sqlx::PgConnection;
@@ -35,9 +39,10 @@ const BYTES: usize = 512 << 10;
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// What happened in one room.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Changes {
+    /// Where.
     room_id: RoomId,
     /// Everything after this number,
     from_seq: i64,
@@ -45,6 +50,7 @@ pub struct Changes {
     to_seq: i64,
     /// Whether something is missing: see `gap`.
     limited: bool,
+    /// What is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     gap: Option<Gap>,
     /// Whether the client knows of numbers that the room has not reached: what it has is of another history.
@@ -56,13 +62,15 @@ pub struct Changes {
     /// The room as the caller sees it.
     room: Overview,
     /// Messages that changed, in their present state, by the number of their last change.
+    #[schemars(with = "Vec<messages::Message>")]
     messages: Vec<Box<RawValue>>,
     /// Memberships that changed, likewise.
+    #[schemars(with = "Vec<members::Moved>")]
     members: Vec<Box<RawValue>>,
 }
 
 /// Numbers whose changes are missing.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Gap {
     /// After this one,
     since: i64,
@@ -71,9 +79,11 @@ struct Gap {
 }
 
 /// What happened in several rooms.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Synced {
+    /// Which history this is: with another one than before, drop what you have.
     epoch: uuid::Uuid,
+    /// What happened in each room.
     rooms: Vec<Changes>,
     /// Rooms that the caller is not in (any more), as the client named them.
     gone: Vec<String>,
@@ -193,7 +203,7 @@ async fn between(db: &mut PgConnection, asker: &UserId, room: RoomId, after: i64
         return Ok(None);
     }
     let unchanged = messages::store::unchanged(&mut *db, room, after, until).await?;
-    let members = members::changed(&mut *db, room, after, until).await?;
+    let members = rows::changed(&mut *db, room, after, until).await?;
     if too_many(changed.len() + unchanged.len() + members.len()) {
         return Ok(None);
     }

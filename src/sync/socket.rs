@@ -1,16 +1,45 @@
 //! Sync over Socket.IO: translation only.
 
-use super::{ITEMS, ROOMS, sync};
+use super::{ITEMS, ROOMS, Synced, sync};
 use crate::{
     error::Result,
+    limits::Class,
     payload::Fields,
-    socket::{Answer, Incoming, Outcome},
+    socket::{Answer, Event, Incoming, Outcome},
+    specs::schemas::shape,
 };
 use futures_util::{FutureExt, future::BoxFuture};
+use schemars::JsonSchema;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// `chat:sync`.
-pub fn on_sync(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
+pub const SYNC: Event = Event {
+    name: "chat:sync",
+    class: Class::Any,
+    about: "Asks what happened in rooms since the numbers that one knows, however long ago.",
+    payload: shape::<Sync>,
+    answer: shape::<Synced>,
+    refusals: &[],
+    open: false,
+    overtakes: false,
+    handler: on_sync,
+};
+
+/// What `chat:sync` brings.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+pub struct Sync {
+    /// The number of the last event that one applied, by the room's id or slug.
+    #[schemars(extend("minProperties" = 1, "maxProperties" = ROOMS))]
+    pub rooms: BTreeMap<String, u64>,
+    /// Most changes of a room.
+    #[schemars(range(min = 1, max = ITEMS))]
+    pub limit: Option<i64>,
+}
+
+/// `chat:sync`.
+fn on_sync(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
     async move {
         let mut fields = incoming.fields()?;
         let known = known(&mut fields);

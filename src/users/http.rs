@@ -1,21 +1,44 @@
 //! Users over REST: translation only.
 
-use super::{ProfileChange, User, get, search, update};
+use super::{NAME, ProfileChange, User, get, search, update};
 use crate::{
     app::App,
     error::Result,
     extract::{Body, Caller, Page, Path, Query},
-    limits::{Class, http::Routes},
+    limits::Class,
+    routes::{Operation, Routes},
 };
 use axum::{Json, extract::State};
+use schemars::JsonSchema;
+use serde_json::json;
 
 /// `/users…`.
 pub fn routes() -> Routes {
-    Routes::new().get("/users", Class::Any, list).get("/users/me", Class::Any, read_own).patch("/users/me", Class::Any, change_own).get(
-        "/users/{id}",
-        Class::Any,
-        read,
-    )
+    Routes::of("users")
+        .get("/users", Class::Any, list, {
+            let list = Operation::new("listUsers", "Users whose user name or name begins with something, by id.");
+            list.query("q", "What it begins with.", json!({ "type": "string" })).paged(20).gives::<Page<User>>()
+        })
+        .get("/users/me", Class::Any, read_own, Operation::new("getOwnProfile", "Who calls.").gives::<User>())
+        .patch(
+            "/users/me",
+            Class::Any,
+            change_own,
+            Operation::new("changeOwnProfile", "Changes what others see of the caller.").body::<ChangeProfile>().gives::<User>(),
+        )
+        .get("/users/{id}", Class::Any, read, Operation::new("getUser", "One user.").gives::<User>())
+}
+
+/// A change of one's own profile; what is missing stays.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+pub struct ChangeProfile {
+    /// The name to show.
+    #[schemars(length(min = 1, max = NAME.max))]
+    pub name: Option<String>,
+    /// Where the picture is: an http or https URL.
+    #[schemars(length(min = 1, max = 2_000), pattern("^https?://"))]
+    pub avatar_url: Option<String>,
 }
 
 async fn read_own(State(app): State<App>, Caller(caller): Caller) -> Result<Json<User>> {

@@ -8,13 +8,14 @@ use crate::{
     error::{Error, Result},
     payload::{Fields, Length},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::fmt;
 
 /// The `sub` of a user's tokens: free text of 1 to 128 characters, as the surrounding system spells it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, sqlx::Type)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema, sqlx::Type)]
 #[sqlx(transparent)]
-pub struct UserId(String);
+pub struct UserId(#[schemars(length(min = 1, max = 128))] String);
 
 impl UserId {
     /// Accepts what can be stored and shown as an id.
@@ -37,7 +38,7 @@ impl fmt::Display for UserId {
 }
 
 /// What the whole system lets a user do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema, sqlx::Type)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
 pub enum UserType {
@@ -62,7 +63,7 @@ impl UserType {
 }
 
 /// A user as others see them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct User {
     /// The id.

@@ -128,7 +128,8 @@ async fn a_revocation_whose_caller_hung_up_closes_the_sessions_sockets_all_the_s
     logout.abort();
     commits_are_over(&app).await;
 
-    assert_eq!(app.number("SELECT count(*) FROM sessions WHERE revoked_at IS NOT NULL").await, 1);
+    let revoked = "SELECT count(*) FROM sessions WHERE revoked_at IS NOT NULL";
+    eventually("the revocation", async || app.number(revoked).await == 1).await;
     eventually("the end of the socket", async || !socket.is_live()).await;
 }
 

@@ -64,6 +64,8 @@ mod seed_flow;
 mod sessions;
 mod slow;
 mod slow_mode;
+mod specs;
+mod specs_inputs;
 mod subscriptions;
 mod sync;
 mod sync_acts;

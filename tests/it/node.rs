@@ -79,3 +79,14 @@ async fn the_seeds_own_test_script_prints_what_it_promises() {
         running.expect_line("hello, script");
     }
 }
+
+#[test]
+fn the_declarations_for_typescript_are_what_the_official_client_takes() {
+    let Some(directory) = installed() else { return };
+    fs::write(directory.join("events-d.d.ts"), include_str!("../../clients/js/events.d.ts")).unwrap();
+
+    let arguments = ["tsc", "--noEmit", "--strict", "--module", "nodenext", "--target", "es2022", "events.ts", "events-d.d.ts"];
+    let tsc: Finished = bound("npx").arg("--no-install").args(arguments).current_dir(directory).output().unwrap().into();
+
+    assert_eq!(tsc.code, Some(0), "{}{}", tsc.stdout, tsc.stderr);
+}

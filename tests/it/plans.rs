@@ -13,14 +13,14 @@ const ROWS: i64 = 30_000;
 
 /// What people do all day, once.
 async fn a_day(alice: &TestUser, socket: &TestSocket, room: &str) {
-    let root = socket.say(room, "Good morning").await;
-    let id = text(&root["id"]);
+    let first = socket.say(room, "Good morning").await;
+    let id = text(&first["id"]);
     socket.emit_ok("chat:message", &json!({ "roomId": room, "content": "Good morning to you", "threadRootId": id })).await;
     socket.emit_ok("chat:message", &json!({ "roomId": room, "content": "and again", "clientMsgId": id })).await;
     socket.emit_ok("chat:message:edit", &json!({ "messageId": id, "content": "Good evening" })).await;
     socket.emit_ok("chat:reaction:add", &json!({ "messageId": id, "emoji": "👍" })).await;
     socket.emit_ok("chat:message:pin", &json!({ "messageId": id })).await;
-    socket.emit_ok("chat:read", &json!({ "roomId": room, "seq": root["seq"] })).await;
+    socket.emit_ok("chat:read", &json!({ "roomId": room, "seq": first["seq"] })).await;
     socket.emit_ok("chat:sync", &json!({ "rooms": { (room): 1 } })).await;
     socket.emit_ok("chat:room:join", &json!(room)).await;
     for path in [

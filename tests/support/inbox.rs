@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use super::wait::LIMIT;
+use super::{contract, wait::LIMIT};
 
 /// One event from the server; `taken` once a test has asked for it.
 pub struct Received {
@@ -30,6 +30,10 @@ pub struct Heard {
     pub mute: bool,
     /// `Some` once the server has ended the namespace or the connection.
     pub ended: Option<String>,
+    /// What the test asked, by the number of the ack.
+    pub asked: HashMap<u64, String>,
+    /// The first thing that came and is not as the contract says.
+    pub breach: Option<String>,
 }
 
 /// The shared end of a socket: its reader puts in, the test takes out.
@@ -81,10 +85,15 @@ impl Inbox {
             "0" => self.put(|heard| heard.connected = Some(Ok(value))),
             "1" => self.end("disconnected by the server"),
             "2" => self.put(|heard| {
+                let fault = contract::check_event(value[0].as_str().unwrap_or_default(), &value[1]).err();
+                heard.breach = heard.breach.take().or(fault);
                 heard.events.push(Received { name: value[0].as_str().unwrap_or_default().to_owned(), data: value[1].clone(), taken: false });
             }),
             "3" => self.put(|heard| {
-                heard.acks.entry(id.parse().unwrap_or_default()).or_default().push(value[0].clone());
+                let id = id.parse().unwrap_or_default();
+                let fault = heard.asked.get(&id).and_then(|asked| contract::check_ack(asked, &value[0]).err());
+                heard.breach = heard.breach.take().or(fault);
+                heard.acks.entry(id).or_default().push(value[0].clone());
             }),
             "4" => self.put(|heard| heard.connected = Some(Err(value))),
             _ => {}
@@ -104,6 +113,7 @@ impl Inbox {
         let found = async {
             loop {
                 let changed = self.changed.notified();
+                self.must_keep_the_contract();
                 if let Some(found) = look(&mut self.lock()) {
                     return found;
                 }
@@ -111,6 +121,14 @@ impl Inbox {
             }
         };
         tokio::time::timeout(limit, found).await.ok()
+    }
+
+    /// Fails if something came that is not as the contract says.
+    pub fn must_keep_the_contract(&self) {
+        let breach = self.lock().breach.take();
+        if let Some(breach) = breach {
+            panic!("{breach}");
+        }
     }
 
     /// The last events and the end, for the message of a failed test.

@@ -5,6 +5,7 @@
 
 mod app;
 pub mod cluster;
+pub mod contract;
 mod database;
 mod den;
 mod dial;

@@ -3,7 +3,7 @@
 use reqwest::{RequestBuilder, header::HeaderMap};
 use serde_json::Value;
 
-use super::code;
+use super::{code, contract};
 
 #[derive(Debug)]
 pub struct Reply {
@@ -23,11 +23,19 @@ impl Reply {
 
     /// Like [`Reply::of`], for a server that may not be there.
     pub async fn try_of(request: RequestBuilder) -> Option<Self> {
-        let reply = request.send().await.ok()?;
+        let (client, request) = request.build_split();
+        let request = request.unwrap();
+        let method = request.method().clone();
+        let reply = client.execute(request).await.ok()?;
+        let path = reply.url().path().to_owned();
         let url = reply.url().to_string();
         let (status, headers) = (reply.status().as_u16(), reply.headers().clone());
         let text = reply.text().await.ok()?;
         let body = serde_json::from_str(&text).unwrap_or_default();
+        let kind = headers.get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if let Err(fault) = contract::check_reply(method.as_str(), &path, status, kind, &text) {
+            panic!("{fault}");
+        }
         Some(Self { url, status, headers, text, body })
     }
 

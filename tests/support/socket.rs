@@ -110,6 +110,7 @@ impl TestSocket {
     /// Like [`TestSocket::post`], from the JSON text of the whole array, which need not be valid.
     pub fn post_raw(&self, array: &str) -> u64 {
         let id = self.next_ack.fetch_add(1, Ordering::Relaxed);
+        self.inbox.lock().asked.insert(id, array.to_owned());
         self.send_raw(&format!("42{}{id}{array}", self.prefix()));
         id
     }
@@ -322,6 +323,9 @@ impl TestSocket {
 impl Drop for TestSocket {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
+        if !std::thread::panicking() {
+            self.inbox.must_keep_the_contract();
+        }
     }
 }
 

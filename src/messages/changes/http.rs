@@ -1,24 +1,32 @@
 //! Edits and deletion over REST: translation only.
 
-use super::{Deleted, Deletion, Earlier, Edit, Edited, delete, edit, edits};
+use super::{
+    Deleted, Deletion, Earlier, Edit, Edited, delete, edit, edits,
+    socket::{DELETE, EDIT},
+};
 use crate::{
     app::App,
     error::Result,
     extract::{Body, Caller, OptionalBody, Page, Path, Query},
-    limits::{Class, http::Routes},
+    limits::Class,
     messages::http::message_id,
     payload::Fields,
+    routes::{Operation, Routes},
 };
 use axum::{Json, extract::State};
 use serde_json::json;
 
 /// `/messages/{id}` to be changed, and what it said before.
 pub fn routes() -> Routes {
-    Routes::new().patch("/messages/{id}", Class::Edit, on_edit).delete("/messages/{id}", Class::Edit, on_delete).get(
-        "/messages/{id}/edits",
-        Class::Any,
-        list,
-    )
+    Routes::of("messages")
+        .patch("/messages/{id}", Class::Edit, on_edit, Operation::new("editMessage", EDIT.about).body_of(&EDIT).like(&EDIT))
+        .delete("/messages/{id}", Class::Edit, on_delete, Operation::new("deleteMessage", DELETE.about).optional_body_of(&DELETE).like(&DELETE))
+        .get(
+            "/messages/{id}/edits",
+            Class::Any,
+            list,
+            Operation::new("listEdits", "What a message said before, oldest first.").paged(50).gives::<Page<Earlier>>(),
+        )
 }
 
 async fn on_edit(State(app): State<App>, Caller(caller): Caller, Path(id): Path<String>, Body(mut fields): Body) -> Result<Json<Edited>> {

@@ -15,9 +15,11 @@ use crate::{
     error::{Error, Result},
     payload::{Fields, Length},
     rooms::{Role, RoomId, changes::Change, permissions::Action, store as rooms},
+    time::Time,
     users::UserId,
 };
 use chrono::{DateTime, TimeDelta, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 use store::Current;
@@ -27,7 +29,7 @@ use uuid::Uuid;
 const REASON: Length = Length::new(0, 500);
 
 /// Whose right it was to delete a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema, sqlx::Type)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
 pub enum DeletedBy {
@@ -109,7 +111,7 @@ impl MessageChange {
     ///
     /// # Errors
     /// `UNAVAILABLE` without the database; whether it was committed is not known then.
-    pub async fn finish(self, app: &App, seq: i64, event: &'static str, told: &Value) -> Result<()> {
+    pub async fn finish(self, app: &App, seq: i64, event: &'static str, told: &impl Serialize) -> Result<()> {
         let (room, message) = (self.room_id(), self.message.id);
         let turn = self.room.commit().await?;
         app.realtime.tell_room(room, Some(seq), event, told);
@@ -149,7 +151,7 @@ impl Edit {
 }
 
 /// What an edit came to.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Edited {
     /// The message.
@@ -162,9 +164,35 @@ pub struct Edited {
     pub rev: i64,
     /// When it was last edited.
     #[serde(with = "crate::time::option")]
+    #[schemars(with = "Option<Time>")]
     pub edited_at: Option<DateTime<Utc>>,
     /// How often it was edited.
     pub edit_count: i32,
+}
+
+/// `chat:message:edited`.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageEdited {
+    /// Which message.
+    message_id: MessageId,
+    /// Where.
+    room_id: RoomId,
+    /// The number of the edit, and so the message's `rev`.
+    seq: i64,
+    /// The number that the message was born with.
+    message_seq: i64,
+    /// What it says now.
+    content: String,
+    /// The ids of the members that it mentions now.
+    #[schemars(with = "Vec<UserId>")]
+    mentions: Value,
+    /// When it was edited.
+    #[serde(with = "crate::time")]
+    #[schemars(with = "Time")]
+    edited_at: DateTime<Utc>,
+    /// How often it was edited.
+    edit_count: i32,
 }
 
 /// Says something else in place of what the caller said; says also what the caller should know of it. To say the same again is
@@ -201,16 +229,16 @@ pub async fn edit(app: &App, caller: &AuthUser, edit: Edit) -> Result<(Edited, V
     let seq = change.take_seq().await?;
     store::keep_what_was_said(&mut change.room.tx, id, caller.id()).await?;
     let (edited_at, edit_count) = store::edit(&mut change.room.tx, id, seq, &content, mentions.as_ref()).await?;
-    let told = json!({
-        "messageId": id,
-        "roomId": room,
-        "seq": seq,
-        "messageSeq": change.message.seq,
-        "content": content,
-        "mentions": mentions.unwrap_or_else(|| json!([])),
-        "editedAt": crate::time::format(edited_at),
-        "editCount": edit_count,
-    });
+    let told = MessageEdited {
+        message_id: id,
+        room_id: room,
+        seq,
+        message_seq: change.message.seq,
+        content,
+        mentions: mentions.unwrap_or_else(|| json!([])),
+        edited_at,
+        edit_count,
+    };
     change.finish(app, seq, "chat:message:edited", &told).await?;
     Ok((Edited { id, changed: true, seq: Some(seq), rev: seq, edited_at: Some(edited_at), edit_count }, warnings))
 }
@@ -237,7 +265,7 @@ impl Deletion {
 }
 
 /// What a deletion came to.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Deleted {
     /// The message.
     pub id: MessageId,
@@ -245,6 +273,27 @@ pub struct Deleted {
     pub changed: bool,
     /// The number of the deletion; `null` when it had been deleted before.
     pub seq: Option<i64>,
+}
+
+/// `chat:message:deleted`.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MessagesDeleted {
+    /// Where.
+    room_id: RoomId,
+    /// The number of the deletion, and so the messages' `rev`.
+    seq: i64,
+    /// Which messages.
+    #[schemars(with = "Vec<MessageId>")]
+    message_ids: [MessageId; 1],
+    /// The numbers that they were born with.
+    #[schemars(with = "Vec<i64>")]
+    message_seqs: [i64; 1],
+    /// Whose right it was.
+    deleted_by: DeletedBy,
+    /// Why, in their words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 /// Deletes a message: a stub stays, and its text, its earlier texts and its reactions are gone from the database. Who is muted
@@ -272,35 +321,31 @@ pub async fn delete(app: &App, caller: &AuthUser, deletion: Deletion) -> Result<
     if let Some(root) = thread_root_id {
         super::threads::store::uncount_reply(&mut change.room.tx, root, seq).await?;
     }
-    let mut told = json!({
-        "roomId": change.room_id(),
-        "seq": seq,
-        "messageIds": [id],
-        "messageSeqs": [message_seq],
-        "deletedBy": deleted_by,
-    });
-    if let Some(reason) = deletion.reason {
-        told["reason"] = reason.into();
-    }
+    let told =
+        MessagesDeleted { room_id: change.room_id(), seq, message_ids: [id], message_seqs: [message_seq], deleted_by, reason: deletion.reason };
     change.finish(app, seq, "chat:message:deleted", &told).await?;
     Ok(Deleted { id, changed: true, seq: Some(seq) })
 }
 
 /// What a message said before one of its edits.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "EarlierText")]
 pub struct Earlier {
     /// The number of the edit that replaced it, from 1.
     pub number: i32,
     /// The text.
     pub content: String,
     /// The ids of the members that it mentioned.
+    #[schemars(with = "Vec<UserId>")]
     pub mentions: Value,
     /// When it was said.
     #[serde(with = "crate::time")]
+    #[schemars(with = "Time")]
     pub said_at: DateTime<Utc>,
     /// When it was replaced.
     #[serde(with = "crate::time")]
+    #[schemars(with = "Time")]
     pub replaced_at: DateTime<Utc>,
     /// By whom.
     pub replaced_by: UserId,

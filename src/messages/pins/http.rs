@@ -1,24 +1,32 @@
 //! Pins over REST: translation only.
 
-use super::{Pinned, list, pin, store::Position, unpin};
+use super::{
+    Pinned, list, pin,
+    socket::{PIN, UNPIN},
+    store::Position,
+    unpin,
+};
 use crate::{
     app::App,
-    error::Result,
+    error::{Error, Result},
     extract::{Caller, Page, Path, Query},
-    limits::{Class, http::Routes},
+    limits::Class,
     messages::{Message, http::message_id},
     rooms::RoomRef,
+    routes::{Operation, Routes},
 };
 use axum::{Json, extract::State};
 use chrono::DateTime;
 
 /// `/messages/{id}/pin` and `/rooms/{id}/pins`.
 pub fn routes() -> Routes {
-    Routes::new().put("/messages/{id}/pin", Class::Edit, on_pin).delete("/messages/{id}/pin", Class::Edit, on_unpin).get(
-        "/rooms/{room}/pins",
-        Class::Any,
-        on_list,
-    )
+    Routes::of("messages")
+        .put("/messages/{id}/pin", Class::Edit, on_pin, Operation::new("pinMessage", PIN.about).like(&PIN))
+        .delete("/messages/{id}/pin", Class::Edit, on_unpin, Operation::new("unpinMessage", UNPIN.about).like(&UNPIN))
+        .get("/rooms/{room}/pins", Class::Any, on_list, {
+            let list = Operation::new("listPins", "The pinned messages of a room, the last pinned first.").paged(50);
+            list.gives::<Page<Message>>().refuses(&[Error::NotAMember, Error::Banned])
+        })
 }
 
 async fn on_pin(State(app): State<App>, Caller(caller): Caller, Path(id): Path<String>) -> Result<Json<Pinned>> {

@@ -4,17 +4,17 @@ pub mod http;
 pub mod socket;
 pub mod store;
 
-use super::{Message, changes::MessageChange, reactions::with_own};
+use super::{Message, MessageId, changes::MessageChange, reactions::with_own};
 use crate::{
     app::App,
     auth::AuthUser,
     error::{Error, Result},
     payload::Fields,
-    rooms::{self, RoomRef, permissions::Action},
+    rooms::{self, RoomId, RoomRef, permissions::Action},
     users::UserId,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 use store::Position;
 use uuid::Uuid;
 
@@ -31,12 +31,28 @@ pub fn read(mut fields: Fields) -> Result<(Uuid, Vec<String>)> {
 }
 
 /// What pinning or unpinning came to.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Pinned {
     /// Whether it was otherwise before.
     pub changed: bool,
     /// The number of the change; `null` when there was none.
     pub seq: Option<i64>,
+}
+
+/// `chat:message:pinned` and `chat:message:unpinned`.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PinMoved<'a> {
+    /// Which message.
+    message_id: MessageId,
+    /// Where.
+    room_id: RoomId,
+    /// The number of the change.
+    seq: i64,
+    /// The number that the message was born with.
+    message_seq: i64,
+    /// By whom.
+    by: &'a UserId,
 }
 
 /// Pins a message. A second time is no change.
@@ -76,7 +92,7 @@ async fn set(app: &App, mut change: MessageChange, caller: &AuthUser, event: &'s
     let pinned_by = change.message.pinned_at.is_none().then_some(caller.id());
     let (id, seq) = (change.message.id, change.take_seq().await?);
     store::set(&mut change.room.tx, id, pinned_by, seq).await?;
-    let told = json!({ "messageId": id, "roomId": change.room_id(), "seq": seq, "messageSeq": change.message.seq, "by": caller.id() });
+    let told = PinMoved { message_id: id, room_id: change.room_id(), seq, message_seq: change.message.seq, by: caller.id() };
     change.finish(app, seq, event, &told).await?;
     Ok(Pinned { changed: true, seq: Some(seq) })
 }

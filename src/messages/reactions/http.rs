@@ -1,22 +1,29 @@
 //! Reactions over REST: translation only.
 
-use super::{Emoji, Reacted, Reaction, add, list, remove};
+use super::{
+    Emoji, Reacted, Reaction, add, list, remove,
+    socket::{ADD, REMOVE},
+};
 use crate::{
     app::App,
     error::Result,
     extract::{Caller, Page, Path, Query},
-    limits::{Class, http::Routes},
+    limits::Class,
     messages::http::message_id,
+    routes::{Operation, Routes},
 };
 use axum::{Json, extract::State};
+use serde_json::json;
 
 /// `/messages/{id}/reactions`.
 pub fn routes() -> Routes {
-    Routes::new().get("/messages/{id}/reactions", Class::Any, on_list).put("/messages/{id}/reactions/{emoji}", Class::Reaction, on_add).delete(
-        "/messages/{id}/reactions/{emoji}",
-        Class::Reaction,
-        on_remove,
-    )
+    Routes::of("messages")
+        .get("/messages/{id}/reactions", Class::Any, on_list, {
+            let list = Operation::new("listReactions", "Who reacted to a message, by emoji and user id.");
+            list.query("emoji", "Those with one emoji.", json!({ "type": "string" })).paged(50).gives::<Page<Reaction>>()
+        })
+        .put("/messages/{id}/reactions/{emoji}", Class::Reaction, on_add, Operation::new("addReaction", ADD.about).like(&ADD))
+        .delete("/messages/{id}/reactions/{emoji}", Class::Reaction, on_remove, Operation::new("removeReaction", REMOVE.about).like(&REMOVE))
 }
 
 async fn on_add(State(app): State<App>, Caller(caller): Caller, Path((id, emoji)): Path<(String, String)>) -> Result<Json<Reacted>> {

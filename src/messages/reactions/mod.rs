@@ -17,13 +17,16 @@ use crate::{
     auth::AuthUser,
     error::{Error, Result},
     payload::{Fields, Length, deceives},
+    rooms::RoomId,
+    time::Time,
     users::{User, UserId},
 };
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::PgExecutor;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 /// Most different emoji among the reactions to a message.
@@ -72,14 +75,36 @@ pub fn read(mut fields: Fields) -> Result<(Uuid, Emoji, Vec<String>)> {
 }
 
 /// What a reaction came to.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Reacted {
     /// Whether it was not there before, or was there before it was removed.
     pub changed: bool,
     /// How often each emoji is among the reactions now.
+    #[schemars(with = "BTreeMap<String, u32>")]
     pub counts: Value,
     /// The number of the change; `null` when there was none.
     pub seq: Option<i64>,
+}
+
+/// `chat:reaction:added` and `chat:reaction:removed`.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReactionMoved<'a> {
+    /// Which message.
+    message_id: MessageId,
+    /// Where.
+    room_id: RoomId,
+    /// The number of the change.
+    seq: i64,
+    /// The number that the message was born with.
+    message_seq: i64,
+    /// The emoji.
+    emoji: &'a str,
+    /// Whose reaction.
+    user_id: &'a UserId,
+    /// How often each emoji is among the reactions now.
+    #[schemars(with = "BTreeMap<String, u32>")]
+    counts: &'a Value,
 }
 
 /// Reacts to a message. A second time is no change.
@@ -131,21 +156,21 @@ async fn tell(
     emoji: &Emoji,
     (event, seq, counts): (&'static str, i64, Value),
 ) -> Result<Reacted> {
-    let told = json!({
-        "messageId": change.message.id,
-        "roomId": change.room_id(),
-        "seq": seq,
-        "messageSeq": change.message.seq,
-        "emoji": emoji,
-        "userId": caller.id(),
-        "counts": counts,
-    });
+    let told = ReactionMoved {
+        message_id: change.message.id,
+        room_id: change.room_id(),
+        seq,
+        message_seq: change.message.seq,
+        emoji: emoji.as_str(),
+        user_id: caller.id(),
+        counts: &counts,
+    };
     change.finish(app, seq, event, &told).await?;
     Ok(Reacted { changed: true, counts, seq: Some(seq) })
 }
 
 /// A reaction in the list of them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Reaction {
     /// The emoji.
@@ -154,6 +179,7 @@ pub struct Reaction {
     pub user: User,
     /// When.
     #[serde(with = "crate::time")]
+    #[schemars(with = "Time")]
     pub created_at: DateTime<Utc>,
 }
 

@@ -3,21 +3,29 @@
 use super::{ThreadPage, of_room, read};
 use crate::{
     app::App,
-    error::Result,
+    error::{Error, Result},
     extract::{Caller, Page, Path, Query},
-    limits::{Class, http::Routes},
+    limits::Class,
     messages::{
         Message,
         history::Anchor,
-        http::{anchor, message_id},
+        http::{anchor, anchored, message_id},
     },
     rooms::RoomRef,
+    routes::{Operation, Routes},
 };
 use axum::{Json, extract::State};
 
 /// `/messages/{id}/thread` and `/rooms/{id}/threads`.
 pub fn routes() -> Routes {
-    Routes::new().get("/messages/{id}/thread", Class::Any, on_read).get("/rooms/{room}/threads", Class::Any, on_list)
+    Routes::of("messages")
+        .get("/messages/{id}/thread", Class::Any, on_read, {
+            anchored(Operation::new("getThread", "A page of the thread that a message is in, ascending, and its root.")).gives::<ThreadPage>()
+        })
+        .get("/rooms/{room}/threads", Class::Any, on_list, {
+            let list = Operation::new("listThreads", "The roots of a room's threads, the latest reply first.").paged(50);
+            list.gives::<Page<Message>>().refuses(&[Error::NotAMember, Error::Banned])
+        })
 }
 
 async fn on_read(State(app): State<App>, Caller(caller): Caller, Path(id): Path<String>, query: Query) -> Result<Json<ThreadPage>> {

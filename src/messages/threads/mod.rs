@@ -15,27 +15,30 @@ use crate::{
     app::App,
     error::Result,
     rooms::{self, RoomRef},
+    time::Time,
     users::UserId,
 };
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
 /// A thread, as its root shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Thread {
     /// How many replies it has; deleted ones do not count.
     pub reply_count: i32,
     /// When the last of them was stored.
     #[serde(with = "crate::time::option")]
+    #[schemars(with = "Option<Time>")]
     pub last_reply_at: Option<DateTime<Utc>>,
     /// The ids of those who replied, the first 50, in the order in which they came.
     pub participants: Vec<String>,
 }
 
 /// A page of a thread, in ascending order.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ThreadPage {
     /// What it all answers.
     pub root: Message,

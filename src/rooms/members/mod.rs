@@ -3,14 +3,19 @@
 pub mod store;
 
 use super::Role;
-use crate::users::{User, UserId};
+use crate::{
+    time::Time,
+    users::{User, UserId},
+};
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Whether somebody is in a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema, sqlx::Type)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
+#[schemars(rename = "MemberState")]
 pub enum State {
     /// A member.
     Joined,
@@ -21,7 +26,7 @@ pub enum State {
 }
 
 /// Where somebody stands with a room, as all of its members see it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Standing {
     /// Who.
@@ -32,9 +37,11 @@ pub struct Standing {
     pub role: Role,
     /// Since when they are in the room; `null` if they are not.
     #[serde(with = "crate::time::option")]
+    #[schemars(with = "Option<Time>")]
     pub joined_at: Option<DateTime<Utc>>,
     /// Until when they may not send, also after they came back.
     #[serde(with = "crate::time::option")]
+    #[schemars(with = "Option<Time>")]
     pub muted_until: Option<DateTime<Utc>>,
 }
 
@@ -56,8 +63,9 @@ impl Standing {
 }
 
 /// Where somebody stands, and since which of the room's numbers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "MemberMoved")]
 pub struct Moved {
     /// Where they stand.
     #[serde(flatten)]
@@ -69,7 +77,7 @@ pub struct Moved {
 }
 
 /// A ban in the list of them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Ban {
     /// Who is banned.
@@ -80,5 +88,6 @@ pub struct Ban {
     pub reason: Option<String>,
     /// Since when.
     #[serde(with = "crate::time::option")]
+    #[schemars(with = "Option<Time>")]
     pub banned_at: Option<DateTime<Utc>>,
 }

@@ -16,6 +16,7 @@ use crate::{
     realtime::Lately,
     rooms::RoomId,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use std::{
@@ -46,8 +47,9 @@ const RECONNECT: Duration = Duration::from_secs(1);
 pub struct Lag(Mutex<Option<Behind>>);
 
 /// What waits to be indexed, beyond what is read message by message anyway.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "SearchBehind")]
 pub struct Behind {
     /// Rooms,
     pub rooms_behind: usize,

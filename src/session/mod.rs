@@ -4,9 +4,11 @@
 //! connected: that is where its events are registered, for those that come before would be lost. Its lane opens when
 //! it is connected, and the first thing in the lane is who it is.
 
+pub mod notices;
+
 use crate::{
     app::App,
-    auth::{self, AuthUser, require_user_type},
+    auth::{self, AuthUser, http::LogOut, require_user_type},
     error::{Error, Result, trace_id},
     gathering::Gathering,
     limits::{Class, Slot, http::Visitor},
@@ -16,7 +18,8 @@ use crate::{
     presence,
     realtime::{Connection, ConnectionId, Realtime, notification},
     receipts, rooms,
-    socket::{Answer, Dispatcher, Event, Incoming, Lane, Outcome},
+    socket::{Answer, Dispatcher, Event, Incoming, Lane, Outcome, ServerEvent},
+    specs::schemas::{Nothing, shape},
     sync,
     users::{UserId, UserType},
 };
@@ -25,6 +28,7 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, join_all},
 };
+use notices::{Authenticated, Features, Limits, LogIn, LoggedOut, SessionReady, TokenExpiring};
 use serde_json::{Value, json};
 use socketioxide::{
     extract::{Extension, SocketRef},
@@ -53,34 +57,72 @@ const FORGET_EVERY: u32 = 240;
 /// How long a socket may take from its admission to its connection.
 const ADMISSION: Duration = Duration::from_secs(30);
 
-/// Every event that clients may emit.
+/// Every event that clients may emit: dispatch and `AsyncAPI` are made of this.
 pub static EVENTS: &[Event] = &[
-    Event { name: "chat:message", class: Class::Message, open: false, overtakes: true, handler: messages::socket::on_message },
-    Event { name: "chat:message:edit", class: Class::Edit, open: false, overtakes: false, handler: messages::changes::socket::on_edit },
-    Event { name: "chat:message:delete", class: Class::Edit, open: false, overtakes: false, handler: messages::changes::socket::on_delete },
-    Event { name: "chat:message:pin", class: Class::Edit, open: false, overtakes: false, handler: messages::pins::socket::on_pin },
-    Event { name: "chat:message:unpin", class: Class::Edit, open: false, overtakes: false, handler: messages::pins::socket::on_unpin },
-    Event { name: "chat:reaction:add", class: Class::Reaction, open: false, overtakes: false, handler: messages::reactions::socket::on_add },
-    Event { name: "chat:reaction:remove", class: Class::Reaction, open: false, overtakes: false, handler: messages::reactions::socket::on_remove },
-    Event { name: "status:typing", class: Class::Typing, open: false, overtakes: true, handler: presence::socket::on_typing },
-    Event { name: "status:subscribe", class: Class::Any, open: false, overtakes: false, handler: presence::socket::on_subscribe },
-    Event { name: "status:update", class: Class::Presence, open: false, overtakes: false, handler: presence::socket::on_update },
-    Event { name: "chat:read", class: Class::Read, open: false, overtakes: false, handler: receipts::socket::on_read },
-    Event { name: "chat:unread:mark", class: Class::Read, open: false, overtakes: false, handler: receipts::socket::on_unread },
-    Event { name: "chat:room:create", class: Class::Create, open: false, overtakes: false, handler: lobby::socket::on_create },
-    Event { name: "chat:room:join", class: Class::Join, open: false, overtakes: false, handler: lobby::socket::on_join },
-    Event { name: "chat:room:leave", class: Class::Join, open: false, overtakes: false, handler: lobby::socket::on_leave },
-    Event { name: "chat:room:update", class: Class::Join, open: false, overtakes: false, handler: lobby::socket::on_update },
-    Event { name: "chat:room:invite", class: Class::Join, open: false, overtakes: false, handler: lobby::socket::on_invite },
-    Event { name: "chat:room:kick", class: Class::Join, open: false, overtakes: false, handler: lobby::socket::on_kick },
-    Event { name: "chat:room:ban", class: Class::Join, open: false, overtakes: false, handler: lobby::socket::on_ban },
-    Event { name: "chat:room:unban", class: Class::Join, open: false, overtakes: false, handler: lobby::socket::on_unban },
-    Event { name: "chat:room:mute", class: Class::Join, open: false, overtakes: false, handler: lobby::socket::on_mute },
-    Event { name: "chat:room:role", class: Class::Join, open: false, overtakes: false, handler: lobby::socket::on_role },
-    Event { name: "chat:sync", class: Class::Any, open: false, overtakes: false, handler: sync::socket::on_sync },
-    Event { name: "auth:login", class: Class::Connect, open: true, overtakes: false, handler: on_login },
-    Event { name: "auth:logout", class: Class::Any, open: false, overtakes: false, handler: on_logout },
+    messages::socket::MESSAGE,
+    messages::changes::socket::EDIT,
+    messages::changes::socket::DELETE,
+    messages::pins::socket::PIN,
+    messages::pins::socket::UNPIN,
+    messages::reactions::socket::ADD,
+    messages::reactions::socket::REMOVE,
+    presence::socket::TYPING,
+    presence::socket::SUBSCRIBE,
+    presence::socket::UPDATE,
+    receipts::socket::READ,
+    receipts::socket::UNREAD,
+    lobby::socket::CREATE,
+    lobby::socket::JOIN,
+    lobby::socket::LEAVE,
+    lobby::socket::UPDATE,
+    lobby::socket::INVITE,
+    lobby::socket::KICK,
+    lobby::socket::BAN,
+    lobby::socket::UNBAN,
+    lobby::socket::MUTE,
+    lobby::socket::ROLE,
+    sync::socket::SYNC,
+    LOGIN,
+    LOGOUT,
 ];
+
+/// Every event that the server tells.
+pub static TOLD: &[&[ServerEvent]] = &[
+    messages::socket::TOLD,
+    messages::changes::socket::TOLD,
+    messages::pins::socket::TOLD,
+    messages::reactions::socket::TOLD,
+    presence::socket::TOLD,
+    receipts::socket::TOLD,
+    lobby::socket::TOLD,
+    notices::TOLD,
+];
+
+/// `auth:login`.
+const LOGIN: Event = Event {
+    name: "auth:login",
+    class: Class::Connect,
+    about: "Says who one is, or brings a new token before the old one expires. A socket stays that of one user.",
+    payload: shape::<LogIn>,
+    answer: shape::<Authenticated>,
+    refusals: &[Error::TokenInvalid(""), Error::TokenExpired, Error::UserTypeInvalid, Error::IdentityMismatch],
+    open: true,
+    overtakes: false,
+    handler: on_login,
+};
+
+/// `auth:logout`.
+const LOGOUT: Event = Event {
+    name: "auth:logout",
+    class: Class::Any,
+    about: "Ends the session, or all sessions of the user, and closes their sockets.",
+    payload: shape::<Option<LogOut>>,
+    answer: shape::<Nothing>,
+    refusals: &[],
+    open: false,
+    overtakes: false,
+    handler: on_logout,
+};
 
 /// Admits a socket: finds out who it is, makes its lane, registers its events. In strict mode an error refuses it,
 /// with a message that begins with the code, for Socket.IO carries no more.
@@ -257,35 +299,19 @@ impl Drop for Gated<'_> {
 }
 
 fn ready(app: &App, connection: &Connection, user: &AuthUser, rooms: &[Overview]) -> Value {
-    let chat = &app.settings.chat;
-    let data = json!({
-        "protocol": 1,
-        "user": user.user,
-        "connectionId": connection.id,
-        "sessionId": user.session_id,
-        "tokenExpiresAt": crate::time::format(user.expires_at),
-        "serverTime": crate::time::format(Utc::now()),
-        "epoch": app.epoch,
-        "limits": {
-            "content": chat.max_content,
-            "mentions": messages::MENTIONS,
-            "attachments": messages::ATTACHMENTS,
-            "reactions": messages::reactions::REACTIONS,
-            "pins": messages::pins::PINS,
-            "editWindowMs": chat.edit_window.as_millis(),
-            "roomName": 100,
-            "participants": chat.max_participants,
-            "eventBytes": chat.max_event,
-            "quietRoomSize": chat.quiet_room_size,
-            "subscribedUsers": presence::subscriptions::USERS,
-            "typingTtlMs": chat.typing_ttl.as_millis(),
-            "connections": app.limits.connections_per_user(),
-            "rates": app.limits.announced(&app.settings.limits, user.user.user_type),
-        },
-        "features": { "registration": !app.accounts_live_elsewhere(), "autoCreateRooms": chat.auto_create_rooms },
-        "defaultRoomId": app.default_room,
-        "rooms": rooms,
-    });
+    let data = SessionReady {
+        protocol: 1,
+        user: &user.user,
+        connection_id: connection.id,
+        session_id: user.session_id,
+        token_expires_at: user.expires_at,
+        server_time: Utc::now(),
+        epoch: app.epoch,
+        limits: Limits::of(app, user.user.user_type),
+        features: Features { registration: !app.accounts_live_elsewhere(), auto_create_rooms: app.settings.chat.auto_create_rooms },
+        default_room_id: app.default_room,
+        rooms,
+    };
     notification("session.ready", "success", "Authenticated.", &data)
 }
 
@@ -307,7 +333,7 @@ fn on_login(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
             Err(error) if known.is_some() || matches!(error, Error::Unavailable) => return Err(error),
             Err(error) => return Ok(Outcome::Refused(error)),
         };
-        let data = json!({ "user": user.user, "sessionId": user.session_id, "tokenExpiresAt": crate::time::format(user.expires_at) });
+        let data = Authenticated { user: user.user.clone(), session_id: user.session_id, token_expires_at: user.expires_at };
         match known {
             Some(known) if known.id() != user.id() => return Err(Error::IdentityMismatch),
             Some(_) => {
@@ -339,9 +365,9 @@ fn on_logout(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
         let Incoming { app, connection, .. } = incoming;
         let user = connection.user()?;
         auth::log_out(&app, &user, all_devices, Some(connection.id)).await?;
-        connection.notify("auth.logout", "info", "Logged out.", &json!({ "sessionId": user.session_id, "allDevices": all_devices }));
+        connection.notify("auth.logout", "info", "Logged out.", &LoggedOut { session_id: user.session_id, all_devices });
         presence::update(&app, &connection, user.id(), false);
-        Ok(Answer::of(&json!({}))?.warn(warnings).then_close().into())
+        Ok(Answer::of(&Nothing {})?.warn(warnings).then_close().into())
     }
     .boxed()
 }
@@ -425,7 +451,7 @@ fn look_after(app: &App, connection: &Connection) {
         if left < -within(settings.token_grace) {
             connection.refuse(Error::TokenExpired);
         } else if left <= within(settings.token_expiring_notice) && connection.take_expiring_notice() {
-            let data = json!({ "inMs": left.num_milliseconds().max(0), "tokenExpiresAt": crate::time::format(user.expires_at) });
+            let data = TokenExpiring { in_ms: left.num_milliseconds().max(0), token_expires_at: user.expires_at };
             connection.notify("auth.expiring", "warning", "The token expires: emit auth:login with a new one.", &data);
         }
     } else if connection.opened.elapsed() > settings.auth_timeout && !connection.waits_for_database() {
