@@ -18,9 +18,10 @@ use crate::{
     specs::schemas::Shape,
 };
 use futures_util::{FutureExt, future::BoxFuture};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{
-    Value, json,
+    Value,
     value::{RawValue, to_raw_value},
 };
 use socketioxide::{
@@ -90,6 +91,17 @@ impl Answer {
         self.close = true;
         self
     }
+}
+
+/// What is answered to an event that was dropped, since it would soon be out of date.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Dropped {
+    /// It did nothing.
+    #[schemars(extend("const" = true))]
+    dropped: bool,
+    /// When the next one counts, in milliseconds.
+    retry_after_ms: u64,
 }
 
 impl From<Answer> for Outcome {
@@ -456,7 +468,8 @@ impl Pending {
         let Some(error) = self.ask(app, class).refusal() else { return Some(self) };
         let source = self.source();
         let is_dropped = class.is_dropped() && matches!(source, Source::User(_));
-        let answer = if is_dropped { Answer::of(&json!({ "dropped": true, "retryAfterMs": error.retry_after_ms() })) } else { Err(error) };
+        let answer =
+            if is_dropped { Answer::of(&Dropped { dropped: true, retry_after_ms: error.retry_after_ms().unwrap_or_default() }) } else { Err(error) };
         self.refuse(app, class, &source, answer);
         None
     }

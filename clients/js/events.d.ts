@@ -102,6 +102,14 @@ export interface Deleted {
 /** Whose right it was to delete a message. */
 export type DeletedBy = 'author' | 'moderator';
 
+/** What is answered to an event that was dropped, since it would soon be out of date. */
+export interface Dropped {
+  /** It did nothing. */
+  dropped: true;
+  /** When the next one counts, in milliseconds. */
+  retryAfterMs: number;
+}
+
 /** What a message said before one of its edits. */
 export interface EarlierText {
   /** The text. */
@@ -1066,10 +1074,7 @@ export interface Status {
 }
 
 /** What `status:update` comes to. */
-export interface StatusUpdated {
-  /** `online` or `offline`. */
-  status: 'online' | 'offline';
-}
+export type StatusUpdated = { /** `online` or `offline`. */ status: 'online' | 'offline'; } | Dropped;
 
 /** The presence of several users. */
 export interface Statuses {
@@ -1143,6 +1148,9 @@ export interface TokenExpiring {
   /** When. */
   tokenExpiresAt: Time;
 }
+
+/** What `status:typing` comes to. */
+export type Typed = Nothing | Dropped;
 
 /** What `status:typing` brings. */
 export interface Typing {
@@ -1292,7 +1300,7 @@ export interface ClientToServerEvents {
   /** Takes a reaction back. One that is not there is no change. */
   'chat:reaction:remove': (payload: React, ack: (answer: Ack<Reacted>) => void) => void;
   /** Tells the other members of a room that one is typing. It ends by itself after 7 s, or with a message. */
-  'status:typing': (payload: Typing, ack: (answer: Ack<Nothing>) => void) => void;
+  'status:typing': (payload: Typing, ack: (answer: Ack<Typed>) => void) => void;
   /** Tells this socket from now on when these users come and go, though no room be shared, and answers who is here now. */
   'status:subscribe': (payload: Subscribe, ack: (answer: Ack<Subscribed>) => void) => void;
   /** Shows or hides this socket: a user is online while one of their sockets is shown. */

@@ -11,7 +11,7 @@ use crate::{
     limits::Class,
     payload::Length,
     rooms::{self, RoomRef},
-    socket::{Answer, Event, Incoming, Outcome, ServerEvent},
+    socket::{Answer, Dropped, Event, Incoming, Outcome, ServerEvent},
     specs::schemas::{Nothing, shape},
 };
 use futures_util::{FutureExt, future::BoxFuture};
@@ -50,7 +50,7 @@ pub const TYPING: Event = Event {
     class: Class::Typing,
     about: "Tells the other members of a room that one is typing. It ends by itself after 7 s, or with a message.",
     payload: shape::<Typing>,
-    answer: shape::<Nothing>,
+    answer: shape::<Typed>,
     refusals: &[Error::RoomNotFound, Error::NotAMember, Error::Banned],
     open: false,
     overtakes: true,
@@ -86,11 +86,27 @@ pub struct UpdateStatus {
 
 /// What `status:update` comes to.
 #[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
 #[schemars(rename = "StatusUpdated")]
-pub struct Updated {
-    /// `online` or `offline`.
-    #[schemars(extend("enum" = ["online", "offline"]))]
-    status: &'static str,
+pub enum Updated {
+    /// It counts.
+    Done {
+        /// `online` or `offline`.
+        #[schemars(extend("enum" = ["online", "offline"]))]
+        status: &'static str,
+    },
+    /// There were too many.
+    Dropped(Dropped),
+}
+
+/// What `status:typing` comes to.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Typed {
+    /// The others are told.
+    Done(Nothing),
+    /// There were too many.
+    Dropped(Dropped),
 }
 
 /// What `status:subscribe` brings: one of the two lists, or both.
@@ -124,7 +140,7 @@ fn on_update(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
         let warnings = fields.finish()?;
         let user = incoming.user()?;
         update(&incoming.app, &incoming.connection, user.id(), is_online);
-        Ok(Answer::of(&Updated { status: word(is_online) })?.warn(warnings).into())
+        Ok(Answer::of(&Updated::Done { status: word(is_online) })?.warn(warnings).into())
     }
     .boxed()
 }
@@ -157,7 +173,7 @@ fn on_typing(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
         let room = rooms::named_or_default(&incoming.app, room.as_deref())?;
         let user = incoming.user()?;
         typing::update(&incoming.app, &incoming.connection, &user, room, is_typing).await?;
-        Ok(Answer::of(&Nothing {})?.warn(warnings).into())
+        Ok(Answer::of(&Typed::Done(Nothing {}))?.warn(warnings).into())
     }
     .boxed()
 }

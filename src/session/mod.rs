@@ -105,7 +105,7 @@ const LOGIN: Event = Event {
     about: "Says who one is, or brings a new token before the old one expires. A socket stays that of one user.",
     payload: shape::<LogIn>,
     answer: shape::<Authenticated>,
-    refusals: &[Error::TokenInvalid(""), Error::TokenExpired, Error::UserTypeInvalid, Error::IdentityMismatch],
+    refusals: &[Error::TokenInvalid(""), Error::TokenExpired, Error::UserTypeInvalid, Error::IdentityMismatch, Error::ConnectionLimit],
     open: true,
     overtakes: false,
     handler: on_login,
