@@ -405,7 +405,7 @@ export interface Marked {
   roomId: RoomId;
   /** Messages after the read marker that are neither the member's own nor deleted, up to 1,000. */
   unread: number;
-  /** Whether there are more than that. */
+  /** Whether there are, or may be, more than that: only the 10,000 numbers after the marker are looked into. */
   unreadCapped?: boolean;
 }
 
@@ -423,7 +423,7 @@ export interface MarkersMoved {
   roomId: RoomId;
   /** Messages after the read marker that are neither the member's own nor deleted, up to 1,000. */
   unread?: number;
-  /** Whether there are more than that. */
+  /** Whether there are, or may be, more than that: only the 10,000 numbers after the marker are looked into. */
   unreadCapped?: boolean;
   /** Whose markers. */
   userId: UserId;
@@ -912,7 +912,7 @@ export interface RoomOverview {
   type: RoomType;
   /** Messages after the read marker that are neither the member's own nor deleted, up to 1,000. */
   unread: number;
-  /** Whether there are more than that. */
+  /** Whether there are, or may be, more than that: only the 10,000 numbers after the marker are looked into. */
   unreadCapped?: boolean;
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Every event and every route has a [`Class`], and every class has a token bucket for each user, whatever the transport and
 //! however many sockets; all of a user's classes together have one more. Before somebody has authenticated, the bucket is that of
-//! the client's [address](address). What a bucket has no token for is refused with `RATE_LIMITED` and does nothing else, or is
+//! the client's [address]. What a bucket has no token for is refused with `RATE_LIMITED` and does nothing else, or is
 //! dropped where it would soon be out of date. The buckets are those of this process.
 //!
 //! Memory is bounded by who is active: a bucket that is full is as good as none, and [`Limits::forget_idle`] drops it.

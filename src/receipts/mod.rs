@@ -63,7 +63,7 @@ pub struct Unread {
     /// Messages after the read marker that are neither the member's own nor deleted, up to 1,000.
     #[serde(rename = "unread")]
     pub messages: i64,
-    /// Whether there are more than that.
+    /// Whether there are, or may be, more than that: only the 10,000 numbers after the marker are looked into.
     #[serde(rename = "unreadCapped", skip_serializing_if = "std::ops::Not::not")]
     pub is_capped: bool,
     /// How many of them mention the member.
@@ -81,7 +81,8 @@ pub async fn unread_of_each(db: impl PgExecutor<'_>, markers: &[Marker<'_>]) -> 
     }
     for row in store::unread(db, markers).await? {
         if let Some(unread) = usize::try_from(row.place - 1).ok().and_then(|place| unread.get_mut(place)) {
-            *unread = Unread { messages: row.messages.min(UNREAD_CAP), is_capped: row.messages > UNREAD_CAP, mentions: row.mentions };
+            let is_capped = row.messages > UNREAD_CAP || row.is_cut;
+            *unread = Unread { messages: row.messages.min(UNREAD_CAP), is_capped, mentions: row.mentions };
         }
     }
     Ok(unread)

@@ -7,6 +7,8 @@ use uuid::Uuid;
 
 /// Unread messages are counted up to here: beyond it nobody reads the number.
 pub const UNREAD_CAP: i64 = 1_000;
+/// In so many numbers after a marker it is looked for them: a bot may say a million things and read none.
+const LOOKED_INTO: i64 = 10_000;
 
 /// How far somebody has read a room.
 pub struct Marker<'a> {
@@ -26,10 +28,12 @@ pub struct UnreadRow {
     pub messages: i64,
     /// How many of them mention the user.
     pub mentions: i64,
+    /// Whether the room goes on beyond what was looked into.
+    pub is_cut: bool,
 }
 
-/// What is unread after read markers: messages of others that were not deleted. Markers after which there is nothing are left
-/// out.
+/// What is unread after read markers: messages of others that were not deleted, among the next ten thousand. Markers after which
+/// there is nothing are left out.
 ///
 /// # Errors
 /// Those of the database.
@@ -39,23 +43,29 @@ pub async fn unread(db: impl PgExecutor<'_>, markers: &[Marker<'_>]) -> Result<V
     let seqs: Vec<i64> = markers.iter().map(|marker| marker.seq).collect();
     Ok(query_as!(
         UnreadRow,
-        r#"SELECT marker.place AS "place!", unread.messages AS "messages!", unread.mentions AS "mentions!"
-           FROM UNNEST($1::text[], $2::uuid[], $3::bigint[]) WITH ORDINALITY AS marker (user_id, room_id, seq, place)
-           CROSS JOIN LATERAL (
-               SELECT count(*) AS messages, count(*) FILTER (WHERE new.mentions ? marker.user_id) AS mentions
-               FROM (
-                   SELECT mentions
-                   FROM messages
-                   WHERE room_id = marker.room_id AND seq > marker.seq AND author_id <> marker.user_id AND deleted_at IS NULL
-                   ORDER BY seq
-                   LIMIT $4
-               ) AS new
+        r#"SELECT unread.place AS "place!", unread.messages AS "messages!", unread.mentions AS "mentions!", unread.is_cut AS "is_cut!"
+           FROM (
+               SELECT marker.place, counted.messages, counted.mentions,
+                   EXISTS (SELECT FROM messages WHERE room_id = marker.room_id AND seq > marker.seq + $5) AS is_cut
+               FROM UNNEST($1::text[], $2::uuid[], $3::bigint[]) WITH ORDINALITY AS marker (user_id, room_id, seq, place)
+               CROSS JOIN LATERAL (
+                   SELECT count(*) AS messages, count(*) FILTER (WHERE new.mentions ? marker.user_id) AS mentions
+                   FROM (
+                       SELECT mentions
+                       FROM messages
+                       WHERE room_id = marker.room_id AND seq > marker.seq AND seq <= marker.seq + $5
+                         AND author_id <> marker.user_id AND deleted_at IS NULL
+                       ORDER BY seq
+                       LIMIT $4
+                   ) AS new
+               ) AS counted
            ) AS unread
-           WHERE unread.messages > 0"#,
+           WHERE unread.messages > 0 OR unread.is_cut"#,
         &users as &[&str],
         &rooms,
         &seqs,
-        UNREAD_CAP + 1
+        UNREAD_CAP + 1,
+        LOOKED_INTO
     )
     .fetch_all(db)
     .await?)

@@ -6,7 +6,7 @@
 //! from the moment of the change on; and what is not in the lists yet is read message by message, so a message is found as soon as
 //! it is acknowledged. However far the worker is behind, results are the same; they only take longer.
 //!
-//! A search does a bounded amount of work: see [`hunt`].
+//! A search does a bounded amount of work: see its module `hunt`.
 
 mod folding;
 pub mod http;

@@ -98,6 +98,28 @@ async fn more_than_a_thousand_are_not_counted_one_by_one() {
     assert_eq!((&exact["unread"], exact.get("unreadCapped")), (&json!(1000), None), "1,000 are left");
 }
 
+/// A bot that says a great many things and reads none.
+#[tokio::test]
+async fn only_the_next_ten_thousand_numbers_are_looked_into() {
+    let app = TestApp::start().await;
+    let (_, bob, room) = den(&app, 0).await;
+    app.execute(&format!(
+        "INSERT INTO messages (room_id, seq, rev, id, author_id, type, content)
+             SELECT '{room}', n, n, gen_random_uuid(), CASE WHEN n IN (9999, 10001) THEN 'alice' ELSE 'bob' END, 'text', 'x'
+             FROM generate_series(1, 10001) AS n;
+         UPDATE rooms SET last_seq = 10001, last_message_seq = 10001 WHERE id = '{room}'"
+    ))
+    .await;
+    let reader = bob.connect().await;
+
+    let shown = bob.room(&room).await;
+    assert_eq!((&shown["unread"], &shown["unreadCapped"]), (&json!(1), &json!(true)), "what is beyond may be unread, too");
+    let exact = reader.emit_ok("chat:read", &at(&room, 1)).await;
+    assert_eq!((&exact["unread"], exact.get("unreadCapped")), (&json!(2), None));
+    let last = reader.emit_ok("chat:read", &at(&room, 10_000)).await;
+    assert_eq!((&last["unread"], last.get("unreadCapped")), (&json!(1), None));
+}
+
 #[tokio::test]
 async fn what_was_said_before_one_came_is_not_unread() {
     let app = TestApp::start().await;
