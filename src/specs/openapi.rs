@@ -29,7 +29,6 @@ pub fn document(routes: &[(&str, Vec<Route>)]) -> Value {
     info["license"]["identifier"] = env!("CARGO_PKG_LICENSE").into();
     json!({
         "openapi": "3.1.1",
-        "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
         "info": info,
         "servers": [{ "url": "/" }],
         "security": [{ "bearer": [] }],
