@@ -277,8 +277,8 @@ async fn check_origin(State(app): State<App>, request: Request, next: Next) -> R
     next.run(request).await
 }
 
-/// Finds out from which address a request comes, and prepares what the engine gets to see: the request of a handshake, which it keeps as long as the session lasts, and
-/// the upgrade of a session that began by polling, whose wire we must know.
+/// Finds out from which address a request comes, and prepares what the engine gets to see: the request of a handshake, which it keeps
+/// as long as the session lasts, and the upgrade of a session that began by polling, whose wire we must know.
 async fn before_engine(
     State(app): State<App>,
     ConnectInfo(RequestWire(wire)): ConnectInfo<RequestWire>,

@@ -1,7 +1,7 @@
 //! Many connections: what each costs while it is idle, and how fast they come.
 
 use super::{
-    Faults, Outcome, Target, Usage, Workload,
+    Faults, Outcome, Target, Workload,
     client::{self, Client},
     tally::Histogram,
 };
@@ -64,13 +64,13 @@ async fn take(arriving: &mut JoinSet<Result<Client, String>>, connected: &mut Co
 
 /// Idle connections, and how much memory each takes.
 pub async fn idle(target: &Target) -> Result<Outcome, String> {
-    let before = target.server.map(Usage::of).unwrap_or_default();
+    let before = target.usage();
     let (clients, _) = arrive(target, IDLE, AT_A_TIME, 0).await?;
     sleep(SETTLING).await;
-    let used = target.server.map(Usage::of).unwrap_or_default().since(before);
-    let quiet = target.server.map(Usage::of).unwrap_or_default();
+    let used = target.usage().since(before);
+    let quiet = target.usage();
     sleep(SETTLING).await;
-    let idle_cpu = target.server.map(Usage::of).unwrap_or_default().since(quiet).cpu_ms;
+    let idle_cpu = target.usage().since(quiet).cpu_ms;
     let figures = vec![
         ("KiB/connection".to_owned(), per(used.rss_kib, clients.len())),
         ("server ms/s when idle".to_owned(), idle_cpu / SETTLING.as_secs_f64()),
@@ -86,7 +86,7 @@ pub async fn storm(target: &Target) -> Result<Outcome, String> {
     // Their presence ends too.
     sleep(SETTLING * 2).await;
     target.prepare()?;
-    let usage = || (target.server.map(Usage::of).unwrap_or_default(), target.postgres.map(Usage::of).unwrap_or_default());
+    let usage = || (target.usage(), target.postgres_usage());
     let before = usage();
     let (clients, again) = arrive(target, STORM, AT_A_TIME, 2).await?;
     let after = usage();
@@ -102,11 +102,11 @@ pub async fn storm(target: &Target) -> Result<Outcome, String> {
 
 /// Ten thousand connections that break all at once and come back, while two others talk.
 pub async fn crowd(target: &Target) -> Result<Outcome, String> {
-    let before = target.server.map(Usage::of).unwrap_or_default();
+    let before = target.usage();
     let (clients, _) = arrive(target, CROWD, AT_A_TIME, 0).await?;
     sleep(SETTLING).await;
     target.prepare()?;
-    let used = target.server.map(Usage::of).unwrap_or_default().since(before);
+    let used = target.usage().since(before);
     let talk = Rc::new(Talk::default());
     let talking = spawn_local(talk.clone().go_on(target.clone()));
     sleep(SETTLING).await;

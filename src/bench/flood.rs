@@ -4,7 +4,7 @@
 //! the first. The flooder runs on a thread of its own, reads and forgets whatever it is told, and needs little of the machine.
 
 use super::{
-    Faults, Outcome, Target, Workload,
+    Outcome, Target, Workload,
     client::{UPGRADE, framed},
     messages::{self, Shape},
 };
@@ -71,14 +71,8 @@ fn outcome(workload: Workload, calm: &Outcome, flooded: &Outcome, flood: &Flood)
     }
     let counts = [("events of the flood", &flood.events), ("connections of the flood", &flood.connections), ("and refused ones", &flood.refused)];
     figures.extend(counts.map(|(name, count)| (name.to_owned(), count.load(Ordering::Relaxed) as f64)));
-    let (a, b) = (calm.faults, flooded.faults);
-    let faults = Faults {
-        lost: a.lost + b.lost,
-        duplicated: a.duplicated + b.duplicated,
-        disordered: a.disordered + b.disordered,
-        disagreeing: a.disagreeing + b.disagreeing,
-        refused: a.refused + b.refused,
-    };
+    let mut faults = calm.faults;
+    faults += flooded.faults;
     Outcome { workload, figures, faults }
 }
 

@@ -1,6 +1,6 @@
 //! History over REST: the newest 50 messages of a long room, and pages of 50 around several depths.
 
-use super::{Faults, Outcome, READER, Target, Usage, Workload, tally::Histogram};
+use super::{Faults, Outcome, READER, Target, Workload, tally::Histogram};
 use std::{
     cell::{Cell, RefCell},
     io::{self, ErrorKind},
@@ -22,7 +22,7 @@ const SPREAD: u64 = 5_000;
 #[expect(clippy::cast_precision_loss, reason = "counts are small")]
 pub async fn run(target: &Target, duration: Duration) -> Result<Outcome, String> {
     let mut figures = Vec::new();
-    let before = target.server.map(Usage::of).unwrap_or_default();
+    let before = target.usage();
     let mut all = 0;
     for (length, room) in &target.history {
         let deep = length.checked_sub(10_000 + SPREAD);
@@ -36,7 +36,7 @@ pub async fn run(target: &Target, duration: Duration) -> Result<Outcome, String>
             figures.push((format!("{length} messages, {depth}: p99 ms"), delays.quantile(0.99)));
         }
     }
-    let cpu = target.server.map(Usage::of).unwrap_or_default().since(before).cpu_ms;
+    let cpu = target.usage().since(before).cpu_ms;
     figures.push(("server ms/1k requests".to_owned(), cpu / all as f64 * 1_000.0));
     Ok(Outcome { workload: Workload::H, figures, faults: Faults::default() })
 }

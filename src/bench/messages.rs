@@ -87,7 +87,7 @@ pub async fn run(target: &Target, workload: Workload, shape: Shape, duration: Du
     // Joins are told to those who were there before: the measure begins when that is over.
     sleep(Duration::from_secs(1)).await;
     target.prepare()?;
-    let usage = || (target.server.map(Usage::of).unwrap_or_default(), target.postgres.map(Usage::of).unwrap_or_default(), Usage::own());
+    let usage = || (target.usage(), target.postgres_usage(), Usage::own());
     let before = usage();
     let start = Instant::now();
     load.sending.set(true);
@@ -251,11 +251,7 @@ fn outcome(workload: Workload, load: &Load, members: &[Rc<Member>], measured: &M
         let of_room = || members.iter().filter(move |member| member.room == room);
         let said: u64 = of_room().map(|member| member.numbers.get() - member.in_flight.borrow().len() as u64 - member.refused.get()).sum();
         let tallies: Vec<_> = of_room().map(|member| member.tally.borrow()).collect();
-        let found = Tally::faults(tallies.iter().map(|tally| &**tally), said);
-        faults.lost += found.lost;
-        faults.duplicated += found.duplicated;
-        faults.disordered += found.disordered;
-        faults.disagreeing += found.disagreeing;
+        faults += Tally::faults(tallies.iter().map(|tally| &**tally), said);
     }
     let (acked, delivered) = (measured.acked as f64, measured.delivered as f64);
     let (acks, deliveries) = (load.acks.borrow(), load.deliveries.borrow());

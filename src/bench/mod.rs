@@ -25,7 +25,7 @@ use chrono::{TimeDelta, Utc};
 use clap::ValueEnum;
 use messages::{Pace, Shape};
 use serde::Serialize;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, ops::AddAssign, sync::Arc, time::Duration};
 use tokio::task::LocalSet;
 
 /// What is done to a server.
@@ -103,6 +103,16 @@ pub struct Faults {
     pub refused: u64,
 }
 
+impl AddAssign for Faults {
+    fn add_assign(&mut self, other: Self) {
+        self.lost += other.lost;
+        self.duplicated += other.duplicated;
+        self.disordered += other.disordered;
+        self.disagreeing += other.disagreeing;
+        self.refused += other.refused;
+    }
+}
+
 impl Outcome {
     /// A figure by its name.
     pub fn figure(&self, name: &str) -> Option<f64> {
@@ -116,6 +126,16 @@ pub const READER: &str = "bench-reader";
 impl Target {
     fn prepare(&self) -> Result<(), String> {
         self.prepared.as_ref().map_or(Ok(()), |prepare| prepare())
+    }
+
+    /// What the server has used so far; nothing if its process is not known.
+    fn usage(&self) -> Usage {
+        self.server.map(Usage::of).unwrap_or_default()
+    }
+
+    /// The same of its Postgres.
+    fn postgres_usage(&self) -> Usage {
+        self.postgres.map(Usage::of).unwrap_or_default()
     }
 
     /// A token for a user; another one for each `variant`.

@@ -1,7 +1,7 @@
 //! Searches over REST, and beside them history and changes, of rooms of several lengths: they should take the same time in all.
 
 use super::{
-    Faults, Outcome, READER, Target, Usage, Workload,
+    Faults, Histogram, Outcome, READER, Target, Workload,
     history::{BUFFER, ask, exchange, pages},
 };
 use std::time::{Duration, Instant};
@@ -25,11 +25,10 @@ const QUESTIONS: [(&str, &str); 7] = [
 /// Asks each room alone, and then all together, for the same time each.
 #[expect(clippy::cast_precision_loss, reason = "counts are small")]
 pub async fn run(target: &Target, duration: Duration) -> Result<Outcome, String> {
-    let begun = Instant::now();
-    let waited = catch_up(target).await?;
-    let mut figures = vec![("index caught up after, s".to_owned(), waited.as_secs_f64())];
-    eprintln!("the index caught up after {:.0} s", begun.elapsed().as_secs_f64());
-    let before = target.server.map(Usage::of).unwrap_or_default();
+    let waited = catch_up(target).await?.as_secs_f64();
+    eprintln!("the index caught up after {waited:.0} s");
+    let mut figures = vec![("index caught up after, s".to_owned(), waited)];
+    let before = target.usage();
     let mut all = 0;
     let token = target.token(READER, 0)?;
     let get = |path: String| {
@@ -37,29 +36,26 @@ pub async fn run(target: &Target, duration: Duration) -> Result<Outcome, String>
         move |_: u64| format!("GET /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n")
     };
     let each = duration / 8;
+    let mut note = |what: &str, (count, took, delays): (u64, Duration, Histogram)| {
+        all += count;
+        figures.push((format!("{what}: requests/s"), count as f64 / took.as_secs_f64()));
+        figures.push((format!("{what}: p50 ms"), delays.quantile(0.5)));
+        figures.push((format!("{what}: p99 ms"), delays.quantile(0.99)));
+    };
     for (length, room) in &target.history {
-        let mut note = |what: &str, (count, took, delays): (u64, Duration, super::Histogram)| {
-            all += count;
-            figures.push((format!("{length} messages, {what}: requests/s"), count as f64 / took.as_secs_f64()));
-            figures.push((format!("{length} messages, {what}: p50 ms"), delays.quantile(0.5)));
-            figures.push((format!("{length} messages, {what}: p99 ms"), delays.quantile(0.99)));
-        };
-        note("history, newest", ask(target, ASKERS, each, pages(target, room, None)?).await?);
-        note("history, at the beginning", ask(target, ASKERS, each, pages(target, room, Some(51 + 5_000))?).await?);
+        note(&format!("{length} messages, history, newest"), ask(target, ASKERS, each, pages(target, room, None)?).await?);
+        let first = pages(target, room, Some(51 + 5_000))?;
+        note(&format!("{length} messages, history, at the beginning"), ask(target, ASKERS, each, first).await?);
         let since = format!("/rooms/{room}/changes?since={}", length.saturating_sub(50));
-        note("changes of 50 numbers", ask(target, ASKERS, each, get(since)).await?);
+        note(&format!("{length} messages, changes of 50 numbers"), ask(target, ASKERS, each, get(since)).await?);
         for (what, q) in QUESTIONS {
-            note(what, ask(target, ASKERS, each, get(format!("/search?q={q}&roomId={room}"))).await?);
+            note(&format!("{length} messages, {what}"), ask(target, ASKERS, each, get(format!("/search?q={q}&roomId={room}"))).await?);
         }
     }
     for (what, q) in QUESTIONS {
-        let (count, took, delays) = ask(target, ASKERS, each, get(format!("/search?q={q}"))).await?;
-        all += count;
-        figures.push((format!("all rooms, {what}: requests/s"), count as f64 / took.as_secs_f64()));
-        figures.push((format!("all rooms, {what}: p50 ms"), delays.quantile(0.5)));
-        figures.push((format!("all rooms, {what}: p99 ms"), delays.quantile(0.99)));
+        note(&format!("all rooms, {what}"), ask(target, ASKERS, each, get(format!("/search?q={q}"))).await?);
     }
-    let cpu = target.server.map(Usage::of).unwrap_or_default().since(before).cpu_ms;
+    let cpu = target.usage().since(before).cpu_ms;
     figures.push(("server ms/1k requests".to_owned(), cpu / all as f64 * 1_000.0));
     Ok(Outcome { workload: Workload::Q, figures, faults: Faults::default() })
 }

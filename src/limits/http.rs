@@ -48,10 +48,19 @@ struct Visit {
     _slot: Option<Slot<IpAddr>>,
 }
 
+impl Visit {
+    fn of(app: &App, wire: &Wire, headers: &HeaderMap) -> Self {
+        let (peer, trusted) = (wire.peer(), app.limits.trusted_proxies());
+        let forwarded = headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
+        let is_disbelieved = headers.contains_key(FORWARDED_FOR) && !address::is_trusted(peer, trusted);
+        Self { address: address::client(peer, forwarded, trusted), is_disbelieved, admitted: AtomicBool::new(false), _slot: None }
+    }
+}
+
 impl Visitor {
     /// Looks at a request that came on a wire.
     pub fn of(app: &App, wire: &Wire, headers: &HeaderMap) -> Self {
-        Self::new(app, wire, headers, None)
+        Self(Arc::new(Visit::of(app, wire, headers)))
     }
 
     /// Looks at a handshake, which takes a place among the connections of its address.
@@ -59,22 +68,16 @@ impl Visitor {
     /// # Errors
     /// `RATE_LIMITED` or `CONNECTION_LIMIT`.
     pub fn shaking_hands(app: &App, wire: &Wire, headers: &HeaderMap) -> Result<Self> {
-        let address = client(app, wire, headers);
-        let refused = match app.limits.take_of_address(Class::Connect, address).refusal() {
+        let visit = Visit::of(app, wire, headers);
+        let refused = match app.limits.take_of_address(Class::Connect, visit.address).refusal() {
             Some(error) => error,
-            None => match app.limits.connect_address(address) {
-                Ok(slot) => return Ok(Self::new(app, wire, headers, Some(slot))),
+            None => match app.limits.connect_address(visit.address) {
+                Ok(slot) => return Ok(Self(Arc::new(Visit { _slot: Some(slot), ..visit }))),
                 Err(error) => error,
             },
         };
-        Self::new(app, wire, headers, None).note_refusal(app, Class::Connect);
+        Self(Arc::new(visit)).note_refusal(app, Class::Connect);
         Err(refused)
-    }
-
-    fn new(app: &App, wire: &Wire, headers: &HeaderMap, slot: Option<Slot<IpAddr>>) -> Self {
-        let address = client(app, wire, headers);
-        let is_disbelieved = headers.contains_key(FORWARDED_FOR) && !address::is_trusted(wire.peer(), app.limits.trusted_proxies());
-        Self(Arc::new(Visit { address, is_disbelieved, admitted: AtomicBool::new(false), _slot: slot }))
     }
 
     /// Its address was refused. If all clients seem to have the one of a proxy, whoever set it up had better know.
@@ -97,11 +100,6 @@ impl Visitor {
     pub fn is_new(&self) -> bool {
         !self.0.admitted.swap(true, Ordering::AcqRel)
     }
-}
-
-fn client(app: &App, wire: &Wire, headers: &HeaderMap) -> IpAddr {
-    let forwarded = headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
-    address::client(wire.peer(), forwarded, app.limits.trusted_proxies())
 }
 
 /// Routes below a prefix, each caller within their limits.

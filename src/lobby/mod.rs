@@ -221,7 +221,8 @@ async fn create_on_demand(app: &App, user: &AuthUser, slug: &Slug) -> Result<Sea
     }
 }
 
-/// Renames a room, changes what it is about, archives it or opens it again, makes its members slow. What changes nothing is told to nobody.
+/// Renames a room, changes what it is about, archives it or opens it again, makes its members slow. What changes nothing is told to
+/// nobody.
 ///
 /// # Errors
 /// `FORBIDDEN` below the role of an admin, or of a moderator for slow mode.
