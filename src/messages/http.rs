@@ -107,7 +107,7 @@ async fn list(State(app): State<App>, Caller(caller): Caller, Path(room): Path<S
             let read_seq = seat.membership()?.read_seq;
             let found = match at {
                 Some(time) => first_at(&app, seat.room.id, time).await?,
-                None => first_unread(&app, seat.room.id, caller.id(), read_seq).await?,
+                None => first_unread(&app, &seat.room, caller.id(), read_seq).await?,
             };
             let anchor = found.map_or(Anchor::Newest, Anchor::Around);
             return encoded(&history(&app, caller.id(), &RoomRef::Id(seat.room.id), anchor, limit).await?);

@@ -24,7 +24,7 @@ use crate::{
     ids::derived,
     payload::{Fields, Length},
     presence::typing,
-    rooms::{self, RoomId, RoomRef},
+    rooms::{self, Room, RoomId, RoomRef},
     time::Time,
     users::{User, UserId, UserType},
 };
@@ -332,12 +332,18 @@ pub async fn last_of(db: impl PgExecutor<'_>, places: &[(RoomId, i64)]) -> Resul
     messages.iter().map(|message| Ok((message.room_id, serde_json::value::to_raw_value(message).map_err(Error::internal)?.into()))).collect()
 }
 
-/// The number of the first message that a member has not read: after the read marker, not the member's own, not deleted.
+/// In so many numbers after a read marker it is looked for what is unread: a bot may say a million things and read none.
+pub const LOOKED_INTO: i64 = 10_000;
+
+/// Where a member goes on reading: the number of the first message after the read marker that is neither the member's own nor
+/// deleted, or the last one of the [`LOOKED_INTO`] if there is none among them. `None` when all is read.
 ///
 /// # Errors
 /// `UNAVAILABLE` without the database.
-pub async fn first_unread(app: &App, room: RoomId, reader: &UserId, read_seq: i64) -> Result<Option<i64>> {
-    store::first_unread(&app.db, room, reader, read_seq).await
+pub async fn first_unread(app: &App, room: &Room, reader: &UserId, read_seq: i64) -> Result<Option<i64>> {
+    let end = read_seq.saturating_add(LOOKED_INTO);
+    let found = store::first_unread(&app.db, room.id, reader, read_seq, end).await?;
+    Ok(found.or_else(|| room.last_message_seq.filter(|last| *last > end).map(|_| end)))
 }
 
 /// The number of the first message at or after a time.

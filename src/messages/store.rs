@@ -364,20 +364,21 @@ pub async fn first_after(db: impl PgExecutor<'_>, room: RoomId, seq: i64) -> Res
     Ok(query_scalar!("SELECT seq FROM messages WHERE room_id = $1 AND seq > $2 ORDER BY seq LIMIT 1", room.0, seq).fetch_optional(db).await?)
 }
 
-/// The number of the first message after a number that is neither the reader's own nor deleted.
+/// The number of the first message after a number, and up to another, that is neither the reader's own nor deleted.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn first_unread(db: impl PgExecutor<'_>, room: RoomId, reader: &UserId, seq: i64) -> Result<Option<i64>> {
+pub async fn first_unread(db: impl PgExecutor<'_>, room: RoomId, reader: &UserId, seq: i64, end: i64) -> Result<Option<i64>> {
     Ok(query_scalar!(
         "SELECT seq
          FROM messages
-         WHERE room_id = $1 AND seq > $2 AND author_id <> $3 AND deleted_at IS NULL
+         WHERE room_id = $1 AND seq > $2 AND seq <= $4 AND author_id <> $3 AND deleted_at IS NULL
          ORDER BY seq
          LIMIT 1",
         room.0,
         seq,
-        reader.as_str()
+        reader.as_str(),
+        end
     )
     .fetch_optional(db)
     .await?)

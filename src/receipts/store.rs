@@ -1,14 +1,12 @@
 //! SQL of read and delivered markers, and of what is unread after them.
 
-use crate::{error::Result, rooms::RoomId, users::UserId};
+use crate::{error::Result, messages::LOOKED_INTO, rooms::RoomId, users::UserId};
 use chrono::{DateTime, Utc};
 use sqlx::{PgExecutor, query_as, query_scalar};
 use uuid::Uuid;
 
 /// Unread messages are counted up to here: beyond it nobody reads the number.
 pub const UNREAD_CAP: i64 = 1_000;
-/// In so many numbers after a marker it is looked for them: a bot may say a million things and read none.
-const LOOKED_INTO: i64 = 10_000;
 
 /// How far somebody has read a room.
 pub struct Marker<'a> {

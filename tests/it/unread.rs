@@ -121,6 +121,24 @@ async fn only_the_next_ten_thousand_numbers_are_looked_into() {
 }
 
 #[tokio::test]
+async fn reading_goes_on_after_ten_thousand_numbers_without_anything_unread() {
+    let app = TestApp::start().await;
+    let (_, bob, room) = den(&app, 0).await;
+    app.execute(&format!(
+        "INSERT INTO messages (room_id, seq, rev, id, author_id, type, content)
+             SELECT '{room}', n, n, gen_random_uuid(), CASE n WHEN 10002 THEN 'alice' ELSE 'bob' END, 'text', 'x'
+             FROM generate_series(1, 10002) AS n;
+         UPDATE rooms SET last_seq = 10002, last_message_seq = 10002 WHERE id = '{room}'"
+    ))
+    .await;
+
+    let page = bob.get(&format!("/rooms/{room}/messages?first_unread=true&limit=10")).await.expect(200);
+
+    let seqs: Vec<i64> = page["messages"].as_array().unwrap().iter().map(|message| int(&message["seq"])).collect();
+    assert_eq!(seqs, (9_996..=10_002).collect::<Vec<_>>(), "around the last number that was looked into");
+}
+
+#[tokio::test]
 async fn what_was_said_before_one_came_is_not_unread() {
     let app = TestApp::start().await;
     let alice = app.user("alice").await;
