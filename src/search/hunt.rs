@@ -25,6 +25,8 @@ use uuid::Uuid;
 const MESSAGES: usize = 20_000;
 const BYTES: usize = 4 << 20;
 const TIME: Duration = Duration::from_millis(250);
+/// So many segments are looked into token by token; where there are more, it pays to know which token is rare.
+const FEW: usize = 8;
 /// Most stretches that are looked into at the same time.
 const WIDTH: usize = 64;
 /// Most messages that are read at the same time, and fewest of one stretch.
@@ -114,9 +116,13 @@ pub(super) struct Hunt<'a> {
 
 impl<'a> Hunt<'a> {
     /// A hunt through these rooms.
-    pub async fn begin(db: &'a mut PgConnection, quarry: Quarry<'a>, places: &[Place]) -> Result<Self> {
+    pub async fn begin(db: &'a mut PgConnection, mut quarry: Quarry<'a>, places: &[Place]) -> Result<Self> {
         let rooms: Vec<Uuid> = places.iter().map(|place| place.room.0).collect();
         let segments = store::segments(&mut *db, &rooms, &quarry.filter).await?;
+        let largest = segments.iter().max_by_key(|segment| segment.last_seq - segment.first_seq);
+        if let Some(largest) = largest.filter(|_| segments.len() > FEW && quarry.tokens.len() > 1) {
+            quarry.tokens = store::by_rarity(&mut *db, largest.id, &quarry.tokens).await?;
+        }
         let mut hunt = Self {
             db,
             // Most candidates are hits.

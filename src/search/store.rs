@@ -2,7 +2,7 @@
 
 use crate::{error::Result, rooms::RoomId, users::UserId};
 use chrono::{DateTime, Utc};
-use sqlx::{PgExecutor, query, query_as};
+use sqlx::{PgExecutor, query, query_as, query_scalar};
 use uuid::Uuid;
 
 /// A room to look into.
@@ -96,7 +96,25 @@ pub(super) async fn segments(db: impl PgExecutor<'_>, rooms: &[Uuid], filter: &F
     .await?)
 }
 
-/// The shortest lists of those segments that have all tokens, by the segment.
+/// The tokens, those that the fewest messages of a segment have first.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn by_rarity(db: impl PgExecutor<'_>, segment: i64, tokens: &[i64]) -> Result<Vec<i64>> {
+    Ok(query_scalar!(
+        r#"SELECT t.token AS "token!"
+           FROM UNNEST($2::bigint[]) AS t (token)
+           LEFT JOIN search_postings AS p ON p.segment_id = $1 AND p.token = t.token
+           ORDER BY COALESCE(octet_length(p.messages), 0)"#,
+        segment,
+        tokens
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// The shortest lists of those segments that have all tokens, by the segment. The first token is looked up first: where it is not,
+/// the others need not be.
 ///
 /// # Errors
 /// Those of the database.
@@ -104,10 +122,11 @@ pub(super) async fn lists(db: impl PgExecutor<'_>, segments: &[i64], tokens: &[i
     let rows = query!(
         r#"SELECT s.id AS "id!", p.messages AS "messages!"
            FROM UNNEST($1::bigint[]) AS s (id)
+           JOIN search_postings AS first ON first.segment_id = s.id AND first.token = ($2::bigint[])[1]
            CROSS JOIN LATERAL (
                SELECT messages, count(*) OVER () AS tokens
                FROM search_postings
-               WHERE segment_id = s.id AND token = ANY($2)
+               WHERE segment_id = first.segment_id AND token = ANY($2)
                -- Known without reading the list.
                ORDER BY octet_length(messages)
                LIMIT 4
