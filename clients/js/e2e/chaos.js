@@ -10,7 +10,7 @@ import { ChatError, IresChat } from 'ires-chat-client';
 import { io } from 'socket.io-client';
 import { Dice } from './dice.js';
 import { Proxy } from './proxy.js';
-import { Store, get, history, mint, plain } from './world.js';
+import { Store, ask, get, history, mint, plain } from './world.js';
 
 const [file, secret, firstSeed, seeds, atOnce, restarts] = process.argv.slice(2);
 let last;
@@ -155,8 +155,8 @@ async function speakBehindTheirBacks(seed, proxy, names, rooms) {
   proxy.shut();
   for (const room of rooms) {
     for (const name of names) {
-      const headers = { authorization: `Bearer ${mint(secret, name)}`, 'content-type': 'application/json' };
-      await fetch(`${base()}/api/v1/rooms/${room}/messages`, { method: 'POST', headers, body: JSON.stringify({ content: `behind (${seed})` }) });
+      const headers = { 'content-type': 'application/json' };
+      await ask(base, mint(secret, name), `/rooms/${room}/messages`, { method: 'POST', headers, body: JSON.stringify({ content: `behind (${seed})` }) });
     }
   }
   proxy.isShut = false;
