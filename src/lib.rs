@@ -46,6 +46,7 @@ pub mod session;
 pub mod socket;
 pub mod specs;
 pub mod sync;
+pub mod systemd;
 pub mod telemetry;
 pub mod time;
 pub mod users;

@@ -7,6 +7,7 @@ use ires_chat::{
     app::App,
     config::{HttpSettings, Settings},
     server,
+    systemd::Systemd,
 };
 use std::{net::SocketAddr, pin::pin};
 use tokio::{
@@ -41,18 +42,23 @@ pub async fn bind(settings: &HttpSettings) -> Result<TcpListener, Failure> {
 pub async fn listen(listener: TcpListener, app: App, pages: Router<App>, announce: impl FnOnce(SocketAddr)) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(failed)?;
     let mut signals = Signals::new().map_err(failed)?;
+    let systemd = Systemd::of_environment();
     let (stop, stopped) = watch::channel(false);
     let mut serving = pin!(server::serve(listener, app, pages, stopped));
     // Connections that come from now on wait in the listener's backlog.
     announce(address);
+    systemd.ready(&format!("Serving on http://{address}"));
     tokio::select! {
         ended = serving.as_mut() => return ended.map_err(failed),
         () = signals.next() => {}
+        never = systemd.keep_watch() => match never {},
     }
+    systemd.stopping("Finishing what was begun, and sending clients away");
     let _ = stop.send(true);
     tokio::select! {
         ended = serving => ended.map_err(failed),
         () = signals.next() => Err(Failure::Failed("ended by a second signal, before all was finished".to_owned())),
+        never = systemd.keep_watch() => match never {},
     }
 }
 

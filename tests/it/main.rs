@@ -77,6 +77,7 @@ mod sync_members;
 mod sync_property;
 mod sync_races;
 mod sync_refused;
+mod systemd;
 mod text;
 mod threads;
 mod typing;
