@@ -28,6 +28,7 @@ mod database;
 mod depth;
 mod dev;
 mod draining;
+mod draining_clients;
 mod durability;
 mod embedded;
 mod hanging_up;
