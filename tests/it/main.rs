@@ -27,6 +27,7 @@ mod cors;
 mod database;
 mod depth;
 mod dev;
+mod disk_full;
 mod draining;
 mod draining_clients;
 mod durability;
