@@ -4,6 +4,7 @@ use crate::{
     auth::{Identities, Sessions, passwords::Passwords, tokens::Keys},
     config::{Settings, Switch},
     database,
+    draining::Draining,
     error::Result,
     limits::Limits,
     lobby::{QuietRooms, snapshots::Snapshots},
@@ -35,6 +36,8 @@ pub struct Parts {
     pub passwords: Passwords,
     /// How much anybody may do.
     pub limits: Limits,
+    /// Whether the server stops, and what is under way.
+    pub draining: Draining,
     /// Finds out who holds tokens.
     pub identities: Identities,
     /// Who was found lately.

@@ -3,7 +3,7 @@
 //! Every value is checked while it is parsed; [`Settings::check`] then settles what needs more than one of them.
 //! Secrets are hidden from `Debug`, so that a settings dump can be shown.
 
-use crate::limits::LimitSettings;
+use crate::{draining::DrainSettings, limits::LimitSettings};
 use clap::{Args, Command, CommandFactory, ValueEnum};
 use std::{collections::BTreeSet, fmt, fs, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
@@ -62,6 +62,9 @@ pub struct Settings {
     /// How much anybody may do.
     #[command(flatten)]
     pub limits: LimitSettings,
+    /// How the server stops.
+    #[command(flatten)]
+    pub draining: DrainSettings,
     /// Where everything is kept.
     #[command(flatten)]
     pub database: DatabaseSettings,
@@ -86,6 +89,18 @@ pub struct HttpSettings {
     /// Largest body of a REST request, in bytes
     #[arg(long, env = "CHAT_MAX_BODY", default_value_t = MAX_BODY, value_parser = clap::value_parser!(u32).range(1_024..))]
     pub max_body: u32,
+    /// How long a connection may take to bring its first request, without the body
+    #[arg(long, env = "CHAT_HEAD_TIMEOUT", default_value = "10s", value_parser = duration)]
+    pub head_timeout: Duration,
+    /// How long the body of a request may take
+    #[arg(long, env = "CHAT_BODY_TIMEOUT", default_value = "20s", value_parser = duration)]
+    pub body_timeout: Duration,
+    /// How long a connection is kept for the next request; longer than proxies in front keep theirs
+    #[arg(long, env = "CHAT_IDLE_TIMEOUT", default_value = "75s", value_parser = duration)]
+    pub idle_timeout: Duration,
+    /// For how long browsers are to come by https only (Strict-Transport-Security), once all do; 0: they are not told
+    #[arg(long, env = "CHAT_HSTS", default_value = "0s", value_parser = duration)]
+    pub hsts: Duration,
 }
 
 /// Engine.IO and Socket.IO; the defaults are those of the Node server that this one replaces.

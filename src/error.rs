@@ -102,6 +102,12 @@ pub enum Error {
     /// More connections of one user, or from one address, than there may be.
     #[error("There are too many connections: close one, or come again later.")]
     ConnectionLimit,
+    /// Something that was begun too late: the server stops, and another one, or it itself, is there in a moment.
+    #[error("The server is about to restart: try again in a moment.")]
+    Draining,
+    /// A request that did not arrive whole in time.
+    #[error("The request did not arrive in time.")]
+    RequestTimeout,
     /// A client that reads more slowly than it is written to.
     #[error("You read too slowly and missed something: connect anew.")]
     SlowConsumer,
@@ -133,7 +139,7 @@ impl JsonSchema for Code {
 }
 
 /// Every code, as [`Error::code`] gives them.
-const CODES: [&str; 31] = [
+const CODES: &[&str] = &[
     "AUTH_REQUIRED",
     "AUTH_TOKEN_MISSING",
     "AUTH_TOKEN_INVALID",
@@ -160,6 +166,8 @@ const CODES: [&str; 31] = [
     "IDEMPOTENCY_MISMATCH",
     "RATE_LIMITED",
     "CONNECTION_LIMIT",
+    "SERVER_DRAINING",
+    "REQUEST_TIMEOUT",
     "SLOW_CONSUMER",
     "UNAVAILABLE",
     "NOT_FOUND",
@@ -273,6 +281,8 @@ impl Error {
             Self::IdempotencyMismatch => ("IDEMPOTENCY_MISMATCH", StatusCode::CONFLICT),
             Self::RateLimited { .. } => ("RATE_LIMITED", StatusCode::TOO_MANY_REQUESTS),
             Self::ConnectionLimit => ("CONNECTION_LIMIT", StatusCode::TOO_MANY_REQUESTS),
+            Self::Draining => ("SERVER_DRAINING", StatusCode::SERVICE_UNAVAILABLE),
+            Self::RequestTimeout => ("REQUEST_TIMEOUT", StatusCode::REQUEST_TIMEOUT),
             Self::SlowConsumer => ("SLOW_CONSUMER", StatusCode::SERVICE_UNAVAILABLE),
             Self::Unavailable => ("UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
             Self::NotFound => ("NOT_FOUND", StatusCode::NOT_FOUND),
@@ -284,7 +294,9 @@ impl Error {
     /// When to try again, if that is known.
     pub fn retry_after_ms(&self) -> Option<u64> {
         match self {
-            Self::Unavailable | Self::SlowConsumer => Some(1_000),
+            Self::Unavailable | Self::SlowConsumer | Self::RequestTimeout => Some(1_000),
+            // About as long as a restart takes.
+            Self::Draining => Some(3_000),
             Self::RateLimited { retry_after_ms } => Some(*retry_after_ms),
             Self::ConnectionLimit => Some(5_000),
             _ => None,

@@ -3,10 +3,12 @@
 use crate::{
     app::App,
     auth::AuthUser,
+    config::HttpSettings,
     error::{Error, Result},
     payload::{self, Fields},
 };
 use axum::{
+    body::{Body as AxumBody, to_bytes},
     extract::{FromRequest, FromRequestParts, Path as AxumPath, Request},
     http::request::Parts,
 };
@@ -15,6 +17,7 @@ use futures_util::StreamExt;
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{collections::HashMap, str::FromStr, sync::Arc};
+use tokio::time::timeout;
 
 /// Who calls: found out [before](crate::limits::http) the handler runs, from the bearer token.
 #[derive(Clone)]
@@ -45,9 +48,9 @@ pub struct OptionalBody(pub Option<Fields>);
 impl FromRequest<App> for OptionalBody {
     type Rejection = Error;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self> {
-        let most = app.settings.http.max_body as usize;
-        let bytes = read(request.into_body(), most).await?;
+    async fn from_request(request: Request, _: &App) -> Result<Self> {
+        // It was read, and found small enough, when the request was made whole.
+        let bytes = to_bytes(request.into_body(), usize::MAX).await.map_err(Error::internal)?;
         if bytes.is_empty() {
             return Ok(Self(None));
         }
@@ -55,9 +58,19 @@ impl FromRequest<App> for OptionalBody {
     }
 }
 
+/// Reads the body of a request before anything is begun for it, so that no time of ours passes while it is on its way.
+///
+/// # Errors
+/// `PAYLOAD_TOO_LARGE`, `PAYLOAD_INVALID` if it ends early, `REQUEST_TIMEOUT` if it does not end.
+pub async fn whole(request: Request, settings: &HttpSettings) -> Result<Request> {
+    let (head, body) = request.into_parts();
+    let body = timeout(settings.body_timeout, read(body, settings.max_body as usize)).await.unwrap_or(Err(Error::RequestTimeout))?;
+    Ok(Request::from_parts(head, body.into()))
+}
+
 /// Reads a body. One that is too large is read to its end all the same, within reason: a client that is still
 /// writing when the connection closes does not see the answer.
-async fn read(body: axum::body::Body, most: usize) -> Result<Vec<u8>> {
+async fn read(body: AxumBody, most: usize) -> Result<Vec<u8>> {
     let (mut bytes, mut total) = (Vec::new(), 0);
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {

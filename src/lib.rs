@@ -16,7 +16,7 @@
 //! `socket` translate. They use one another in one direction: [`users`] ◄ [`auth`] ◄ [`rooms`] ◄ [`presence`] ◄
 //! [`messages`] ◄ [`receipts`] ◄ [`lobby`] ◄ [`sync`] ◄ [`session`]; beside [`sync`] stands [`search`], which nobody uses. What may become of a message is in folders inside [`messages`]. Under
 //! them lie [`realtime`], [`socket`], [`routes`], [`extract`], [`payload`],
-//! [`limits`], [`gathering`], [`recent`], [`error`] and [`config`]; [`server`] puts everything together. [`specs`] makes documents of
+//! [`limits`], [`draining`], [`gathering`], [`recent`], [`error`] and [`config`]; [`server`] puts everything together. [`specs`] makes documents of
 //! what is registered there. [`mod@bench`] is the load that all of this is measured with.
 
 pub mod app;
@@ -24,6 +24,7 @@ pub mod auth;
 pub mod bench;
 pub mod config;
 pub mod database;
+pub mod draining;
 pub mod embedded;
 pub mod error;
 pub mod extract;
@@ -45,6 +46,7 @@ pub mod session;
 pub mod socket;
 pub mod specs;
 pub mod sync;
+pub mod systemd;
 pub mod telemetry;
 pub mod time;
 pub mod users;

@@ -254,6 +254,10 @@ impl Route {
         if body.is_some() {
             all.extend([Error::PayloadInvalid("".into()), Error::PayloadTooLarge(0)]);
         }
+        if !self.method.is_safe() {
+            // A body that nobody asked for must come in time, too, and may be too large.
+            all.extend([Error::Draining, Error::RequestTimeout, Error::PayloadTooLarge(0)]);
+        }
         if body.is_some() || !parameters.is_empty() {
             all.push(Error::Validation(BTreeMap::new()));
         }

@@ -11,6 +11,7 @@
 use crate::{
     app::App,
     auth::AuthUser,
+    draining::Work,
     error::{Error, ErrorBody, Result, trace_id},
     limits::{self, Class, Source, Verdict},
     payload::{self, Fields},
@@ -34,6 +35,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
 };
 use tokio::{sync::Notify, time::timeout};
 
@@ -181,6 +183,7 @@ pub fn any_refusals(is_open: bool) -> Vec<Error> {
         Error::Validation(BTreeMap::new()),
         Error::RateLimited { retry_after_ms: 0 },
         Error::Revoked,
+        Error::Draining,
         Error::Unavailable,
         Error::internal(""),
     ];
@@ -377,6 +380,10 @@ async fn begin(job: Job) {
     tracing::debug!(connection.id = %connection.id, event = ?name, bytes = job.raw.as_ref().map(String::len), "an event arrived");
     let mut pending = Pending { connection, event: name, reference: None, ack: job.ack };
     pending.reference = payload.as_ref().ok().and_then(reference);
+    let work = match app.draining.begin() {
+        Ok(work) => work,
+        Err(error) => return pending.answer_now(Err(error)),
+    };
     let Some(pending) = pending.within_limits(app, event.map_or(Class::Any, |event| event.class)) else { return };
     let most = if event.is_some_and(|event| event.overtakes) { IN_FLIGHT } else { 1 };
     pending.connection.lane.until_fewer_than(most).await;
@@ -392,21 +399,14 @@ async fn begin(job: Job) {
         (_, Err(error)) => return pending.answer_now(Err(error)),
     };
     let incoming = Incoming { app: app.clone(), connection: pending.connection.clone(), payload };
-    let work = (event.handler)(incoming);
-    // What may commit something runs in a task of its own: if its time is over, the waiting ends and not the work,
-    // for what was committed must also be told. The others only hand on, and are spared the task.
-    let done = if event.overtakes {
-        timeout(app.patience(), AssertUnwindSafe(work).catch_unwind()).await.map(|done| done.map_err(|_| Error::internal("a handler panicked")))
-    } else {
-        timeout(app.patience(), tokio::spawn(work)).await.map(|done| done.map_err(Error::internal))
-    };
-    match done.unwrap_or(Err(Error::Unavailable)).and_then(|outcome| outcome) {
+    let (outcome, work) = run((event.handler)(incoming), work, event.overtakes, app.patience()).await;
+    match outcome {
         Ok(Outcome::Done(answer)) => pending.answer_now(Ok(answer)),
         Ok(Outcome::Later(hand_on)) => {
             let in_flight = pending.connection.lane.send_ahead();
             hand_on(Box::new(move |result, outbox| {
                 pending.answer(result, outbox);
-                drop(in_flight);
+                drop((in_flight, work));
             }));
         }
         Ok(Outcome::Refused(error)) => {
@@ -415,6 +415,23 @@ async fn begin(job: Job) {
             connection.close();
         }
         Err(error) => pending.answer_now(Err(error)),
+    }
+}
+
+/// Runs a handler for as long as there is time; its work is given back with the outcome, to be held until that is told.
+///
+/// What may commit something runs in a task of its own: if its time is over, the waiting ends and not the work, for what was
+/// committed must also be told. What overtakes only hands on, and is spared the task.
+async fn run(handling: BoxFuture<'static, Result<Outcome>>, work: Work, overtakes: bool, patience: Duration) -> (Result<Outcome>, Option<Work>) {
+    if overtakes {
+        let done = timeout(patience, AssertUnwindSafe(handling).catch_unwind()).await;
+        let outcome = done.map(|done| done.unwrap_or_else(|_| Err(Error::internal("a handler panicked"))));
+        return (outcome.unwrap_or(Err(Error::Unavailable)), Some(work));
+    }
+    match timeout(patience, tokio::spawn(async move { (handling.await, work) })).await {
+        Ok(Ok((outcome, work))) => (outcome, Some(work)),
+        Ok(Err(panic)) => (Err(Error::internal(panic)), None),
+        Err(_) => (Err(Error::Unavailable), None),
     }
 }
 

@@ -190,7 +190,7 @@ export interface ErrorBody {
 }
 
 /** The stable code of an error: new ones may come, and none changes. */
-export type ErrorCode = 'AUTH_REQUIRED' | 'AUTH_TOKEN_MISSING' | 'AUTH_TOKEN_INVALID' | 'AUTH_TOKEN_EXPIRED' | 'AUTH_TIMEOUT' | 'AUTH_REVOKED' | 'AUTH_USER_TYPE_INVALID' | 'AUTH_IDENTITY_MISMATCH' | 'INVALID_CREDENTIALS' | 'VALIDATION_ERROR' | 'PAYLOAD_INVALID' | 'PAYLOAD_TOO_LARGE' | 'UNKNOWN_EVENT' | 'FORBIDDEN' | 'ROOM_NOT_FOUND' | 'NOT_A_MEMBER' | 'BANNED' | 'MUTED' | 'ROOM_ARCHIVED' | 'USER_NOT_FOUND' | 'MESSAGE_NOT_FOUND' | 'EDIT_WINDOW_CLOSED' | 'CONFLICT' | 'IDEMPOTENCY_MISMATCH' | 'RATE_LIMITED' | 'CONNECTION_LIMIT' | 'SLOW_CONSUMER' | 'UNAVAILABLE' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'INTERNAL_ERROR';
+export type ErrorCode = 'AUTH_REQUIRED' | 'AUTH_TOKEN_MISSING' | 'AUTH_TOKEN_INVALID' | 'AUTH_TOKEN_EXPIRED' | 'AUTH_TIMEOUT' | 'AUTH_REVOKED' | 'AUTH_USER_TYPE_INVALID' | 'AUTH_IDENTITY_MISMATCH' | 'INVALID_CREDENTIALS' | 'VALIDATION_ERROR' | 'PAYLOAD_INVALID' | 'PAYLOAD_TOO_LARGE' | 'UNKNOWN_EVENT' | 'FORBIDDEN' | 'ROOM_NOT_FOUND' | 'NOT_A_MEMBER' | 'BANNED' | 'MUTED' | 'ROOM_ARCHIVED' | 'USER_NOT_FOUND' | 'MESSAGE_NOT_FOUND' | 'EDIT_WINDOW_CLOSED' | 'CONFLICT' | 'IDEMPOTENCY_MISMATCH' | 'RATE_LIMITED' | 'CONNECTION_LIMIT' | 'SERVER_DRAINING' | 'REQUEST_TIMEOUT' | 'SLOW_CONSUMER' | 'UNAVAILABLE' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'INTERNAL_ERROR';
 
 /** What is served. */
 export interface Features {
@@ -675,7 +675,7 @@ export interface NestException {
 export type Nothing = Record<string, unknown>;
 
 /** `system:notification`, by `type`. */
-export type Notification = { data: SessionReady; id: string; level: 'success'; /** A sentence for people. */ message: string; success: true; timestamp: Time; type: 'session.ready'; } | { data: Authenticated; id: string; level: 'success'; /** A sentence for people. */ message: string; success: true; timestamp: Time; type: 'auth.login'; } | { data: LoggedOut; id: string; level: 'info'; /** A sentence for people. */ message: string; success: true; timestamp: Time; type: 'auth.logout'; } | { data: TokenExpiring; id: string; level: 'warning'; /** A sentence for people. */ message: string; success: false; timestamp: Time; type: 'auth.expiring'; };
+export type Notification = { data: SessionReady; id: string; level: 'success'; /** A sentence for people. */ message: string; success: true; timestamp: Time; type: 'session.ready'; } | { data: Authenticated; id: string; level: 'success'; /** A sentence for people. */ message: string; success: true; timestamp: Time; type: 'auth.login'; } | { data: LoggedOut; id: string; level: 'info'; /** A sentence for people. */ message: string; success: true; timestamp: Time; type: 'auth.logout'; } | { data: TokenExpiring; id: string; level: 'warning'; /** A sentence for people. */ message: string; success: false; timestamp: Time; type: 'auth.expiring'; } | { data: ServerDraining; id: string; level: 'info'; /** A sentence for people. */ message: string; success: true; timestamp: Time; type: 'server.draining'; };
 
 /** The bounds of a page, and whether there is more on either side. */
 export interface PageBounds {
@@ -983,6 +983,12 @@ export interface Sender {
   name: string | null;
   /** `user`, `admin` or `bot`. */
   userType: UserType;
+}
+
+/** The server stops. */
+export interface ServerDraining {
+  /** How long to wait, once the transport is closed, before coming back: at random, so that not all come at once. */
+  reconnectInMs: number;
 }
 
 /** One session in the list of them. */

@@ -7,10 +7,12 @@ use ires_chat::{
     app::App,
     config::{HttpSettings, Settings},
     server,
+    systemd::Systemd,
 };
+use std::{net::SocketAddr, pin::pin};
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
 
@@ -36,20 +38,46 @@ pub async fn bind(settings: &HttpSettings) -> Result<TcpListener, Failure> {
     })
 }
 
-/// Serves until a signal, and says where.
-pub async fn listen(listener: TcpListener, app: App, pages: Router<App>, announce: impl FnOnce(std::net::SocketAddr)) -> Result<(), Failure> {
+/// Serves until a signal, and says where. A second signal ends it at once.
+pub async fn listen(listener: TcpListener, app: App, pages: Router<App>, announce: impl FnOnce(SocketAddr)) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(failed)?;
+    let mut signals = Signals::new().map_err(failed)?;
+    let systemd = Systemd::of_environment();
     let (stop, stopped) = watch::channel(false);
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        let _ = stop.send(true);
-    });
+    let mut serving = pin!(server::serve(listener, app, pages, stopped));
     // Connections that come from now on wait in the listener's backlog.
     announce(address);
-    server::serve(listener, app, pages, stopped).await.map_err(failed)
+    systemd.ready(&format!("Serving on http://{address}"));
+    tokio::select! {
+        ended = serving.as_mut() => return ended.map_err(failed),
+        () = signals.next() => {}
+        never = systemd.keep_watch() => match never {},
+    }
+    systemd.stopping("Finishing what was begun, and sending clients away");
+    let _ = stop.send(true);
+    tokio::select! {
+        ended = serving => ended.map_err(failed),
+        () = signals.next() => Err(Failure::Failed("ended by a second signal, before all was finished".to_owned())),
+        never = systemd.keep_watch() => match never {},
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next one.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

@@ -152,6 +152,8 @@ pub struct Limits {
     connections_per_user: Option<u32>,
     /// Connections by address.
     addresses: Slots<IpAddr>,
+    /// TCP connections that are no sockets, by address.
+    requests: Slots<IpAddr>,
     trusted: Vec<Network>,
     refused: [AtomicU64; Class::ALL.len()],
     refused_connections: AtomicU64,
@@ -168,6 +170,7 @@ impl Limits {
             users: Slots::new(most(settings.connections_per_user)),
             connections_per_user: on.then_some(settings.connections_per_user),
             addresses: Slots::new(most(settings.connections_per_ip)),
+            requests: Slots::new(most(settings.requests_per_ip)),
             trusted: settings.trusted_proxies.clone(),
             refused: Default::default(),
             refused_connections: AtomicU64::new(0),
@@ -247,6 +250,18 @@ impl Limits {
     /// `CONNECTION_LIMIT`.
     pub fn connect_address(&self, address: IpAddr) -> Result<Slot<IpAddr>, Error> {
         self.addresses.take(&address::source(address)).ok_or_else(|| self.no_connection())
+    }
+
+    /// One more TCP connection, which has asked for nothing yet; none is counted of a trusted proxy, which brings those of others.
+    ///
+    /// # Errors
+    /// `CONNECTION_LIMIT`.
+    pub fn connect_peer(&self, peer: IpAddr) -> Result<Option<Slot<IpAddr>>, Error> {
+        let peer = peer.to_canonical();
+        if address::is_trusted(peer, &self.trusted) {
+            return Ok(None);
+        }
+        self.requests.take(&address::source(peer)).map(Some).ok_or_else(|| self.no_connection())
     }
 
     fn no_connection(&self) -> Error {

@@ -53,6 +53,9 @@ pub struct LimitSettings {
     /// Most connections from one address
     #[arg(long, env = "CHAT_CONNECTIONS_PER_IP", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     pub connections_per_ip: u32,
+    /// Most TCP connections from one address that are no sockets: requests, polls, and what has asked for nothing yet
+    #[arg(long, env = "CHAT_REQUESTS_PER_IP", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..))]
+    pub requests_per_ip: u32,
     /// Proxies in front, as addresses or networks such as 10.0.0.0/8, comma-separated: only they are believed in X-Forwarded-For
     #[arg(long, env = "CHAT_TRUSTED_PROXIES", value_delimiter = ',')]
     pub trusted_proxies: Vec<Network>,

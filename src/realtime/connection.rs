@@ -458,6 +458,34 @@ impl Connection {
         }
     }
 
+    /// The engine's name of its session, if it polls.
+    pub fn polling_session(&self) -> Option<&str> {
+        (self.socket.transport_type() == TransportType::Polling).then(|| self.socket.id.as_str())
+    }
+
+    /// Closes its transport, so that the client comes again by itself: after a goodbye to the namespace, as [`close`] says it, it
+    /// would stay away. Says whether all that it was told has left; until then it may be asked again. (One that polls is not closed
+    /// here: its poll ends.)
+    ///
+    /// [`close`]: Self::close
+    pub fn send_away(&self) -> bool {
+        let wire = match &self.voice().road {
+            // Something that it was told is still on its way through the engine.
+            Road::Turning { .. } => None,
+            Road::Wire(wire) => Some(wire.clone()),
+            Road::Engine => self.wire(),
+        };
+        wire.is_some_and(|wire| {
+            wire.end_with(Bytes::from_static(&frames::GOODBYE));
+            !wire.is_behind()
+        })
+    }
+
+    /// Whether it has authenticated and waits for its first snapshot, which must be the first thing that it hears.
+    pub fn awaits_snapshot(&self) -> bool {
+        self.voice().gate.as_ref().is_some_and(|gate| gate.is_first)
+    }
+
     /// Lets what it hears wait, until the gate is opened.
     pub(super) fn close_gate(&self) {
         self.voice().gate = Some(Gate { is_first: true, ..Gate::default() });

@@ -12,10 +12,7 @@
 //!
 //! Every buffer has a limit: when a peer has fallen behind by [`Wires::limit`] bytes, [`Wire::push`] says so.
 
-use axum::{
-    extract::connect_info::Connected,
-    serve::{IncomingStream, Listener},
-};
+use axum::serve::Listener;
 use bytes::{Buf, Bytes};
 use socket2::SockRef;
 use std::{
@@ -78,15 +75,9 @@ impl Listener for Wires {
     }
 }
 
-/// The wire that a request came on.
+/// The wire that a request came on: axum's `ConnectInfo` of every request.
 #[derive(Clone)]
 pub struct RequestWire(pub Arc<Wire>);
-
-impl Connected<IncomingStream<'_, Wires>> for RequestWire {
-    fn connect_info(stream: IncomingStream<'_, Wires>) -> Self {
-        Self(stream.io().wire.clone())
-    }
-}
 
 /// Wires of sessions that began by polling, by the engine's id of the session, as long as they are open.
 #[derive(Default)]
@@ -365,6 +356,13 @@ impl Out {
 pub struct WireIo {
     reading: OwnedReadHalf,
     wire: Arc<Wire>,
+}
+
+impl WireIo {
+    /// What leaves on it.
+    pub fn wire(&self) -> &Arc<Wire> {
+        &self.wire
+    }
 }
 
 impl AsyncRead for WireIo {

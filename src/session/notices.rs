@@ -45,6 +45,12 @@ const NOTIFICATIONS: &[(&str, &str, &str, Shape)] = &[
     ("auth.login", "success", "A new token was accepted: its expiry counts.", shape::<Authenticated>),
     ("auth.logout", "info", "The session has ended; the connection is closed.", shape::<LoggedOut>),
     ("auth.expiring", "warning", "The token expires: emit `auth:login` with a new one.", shape::<TokenExpiring>),
+    (
+        "server.draining",
+        "info",
+        "The server restarts: the transport closes in a moment, and clients come back by themselves.",
+        shape::<ServerDraining>,
+    ),
 ];
 
 fn notifications(generator: &mut SchemaGenerator) -> Schema {
@@ -205,6 +211,14 @@ pub struct TokenExpiring {
     #[serde(with = "crate::time")]
     #[schemars(with = "Time")]
     pub token_expires_at: DateTime<Utc>,
+}
+
+/// The server stops.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerDraining {
+    /// How long to wait, once the transport is closed, before coming back: at random, so that not all come at once.
+    pub reconnect_in_ms: u64,
 }
 
 /// `exception`.

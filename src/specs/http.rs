@@ -1,6 +1,7 @@
 //! The documents over HTTP, and Swagger UI to read the `OpenAPI` one. None of it needs a token: it says nothing that is not
 //! in the repository.
 
+use crate::web::JAVASCRIPT;
 use axum::{
     Router,
     http::{HeaderName, header},
@@ -34,7 +35,6 @@ pub fn routes<S: Clone + Send + Sync + 'static>(openapi: Document, asyncapi: Doc
         .route("/docs/swagger-ui.css", get(async || packed("text/css; charset=utf-8", STYLE)))
 }
 
-const JAVASCRIPT: &str = "application/javascript; charset=utf-8";
 const KEPT: (HeaderName, &str) = (header::CACHE_CONTROL, "public, max-age=3600");
 
 fn json(document: Document) -> impl IntoResponse {

@@ -110,6 +110,29 @@ async fn dev_started_again_keeps_its_data_and_tokens() {
     second.interrupt();
 }
 
+#[tokio::test]
+async fn a_second_dev_in_the_same_directory_is_one_clear_line_and_the_first_one_ends_in_order_on_sigterm() {
+    let directory = TempDir::new();
+    let dev = Dev::start(directory.path());
+    let [alice, bob] = dev.users();
+    let (websocket, polling) = (alice.connect().await, bob.dial().polling().open_ready().await);
+
+    let second = ires_chat_in(directory.path(), &["dev"], &[("PORT", "0")]);
+
+    assert_eq!(second.code, Some(69), "{}", second.stderr);
+    let pid = dev.process.pid().as_raw_nonzero().to_string();
+    let lines: Vec<_> = second.stderr.lines().filter(|line| line.starts_with("ires-chat: ") && line.contains(&pid)).collect();
+    assert_eq!(lines.len(), 1, "{}", second.stderr);
+    websocket.say("general", "untroubled").await;
+    dev.process.signal(Signal::TERM);
+    for socket in [websocket, polling] {
+        socket.expect_notification("server.draining").await;
+        socket.disconnected().await;
+    }
+    assert_eq!(dev.process.wait().code(), Some(0));
+    assert!(!postgres_runs(directory.path()));
+}
+
 #[test]
 fn dev_with_a_port_that_is_taken_is_one_clear_line() {
     let directory = TempDir::new();

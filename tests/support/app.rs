@@ -4,9 +4,11 @@ use std::{
     path::Path,
     process::ExitStatus,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use reqwest::Client;
+use rustix::process::Signal;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgRow};
 
@@ -15,6 +17,7 @@ use super::{
     database::Database,
     process::{Running, Server, UNSET},
     token,
+    wait::within,
 };
 
 pub struct TestApp {
@@ -138,6 +141,28 @@ impl TestApp {
         self.server.take().expect("the server is not running").terminate()
     }
 
+    /// Asks it to end (SIGTERM), and does not wait for it.
+    pub fn begin_to_stop(&mut self) {
+        self.server.as_mut().expect("the server is not running").process().signal(Signal::TERM);
+    }
+
+    /// Waits until it has ended, no longer than so long, and gives how.
+    pub async fn ended(&mut self, limit: Duration) -> ExitStatus {
+        let server = self.server.as_mut().expect("the server is not running");
+        let mut ticks = tokio::time::interval(Duration::from_millis(10));
+        let status = within(limit, "the server's end", async {
+            loop {
+                ticks.tick().await;
+                if let Some(status) = server.process().ended() {
+                    return status;
+                }
+            }
+        });
+        let status = status.await;
+        self.server = None;
+        status
+    }
+
     /// Ends it with SIGKILL.
     pub fn kill_9(&mut self) {
         self.server = None;
@@ -188,6 +213,12 @@ impl TestApp {
     pub async fn number(&self, sql: &str) -> i64 {
         sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut self.sql().await).await.unwrap()
     }
+}
+
+/// A port that is free, for a server that is to be found again after a restart.
+pub fn free_port() -> String {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    taken.local_addr().unwrap().port().to_string()
 }
 
 /// The password of all accounts that tests register.

@@ -33,8 +33,12 @@ pub struct Server {
 /// A cluster in a temporary directory. The order of the fields is the order in which they go.
 struct Own {
     cluster: Cluster,
+    disk: Option<Disk>,
     _dir: TempDir,
 }
+
+/// A small disk, in memory, that is mounted somewhere.
+struct Disk(PathBuf);
 
 /// The server of all tests that do not hurt it: `TEST_DATABASE_URL` if set, else a cluster of this process.
 ///
@@ -56,6 +60,19 @@ pub fn exclusive() -> Server {
     Server::start(env::var_os("CHAT_PG_BIN").map(Into::into)).expect("a throw-away cluster starts")
 }
 
+/// Like [`exclusive`], on a disk of its own of so many megabytes, which may be filled; `None` where we may not mount one.
+pub fn on_small_disk(megabytes: u32) -> Option<Server> {
+    let dir = TempDir::new();
+    let options = format!("size={megabytes}m,mode=711");
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "ires-chat-test"]).arg(dir.path()).output();
+    if !mounted.is_ok_and(|output| output.status.success()) {
+        return None;
+    }
+    let disk = Disk(dir.path().to_owned());
+    let small = [("min_wal_size", "32MB"), ("max_wal_size", "48MB")];
+    Some(Server::start_in(dir, Some(disk), env::var_os("CHAT_PG_BIN").map(Into::into), &small).expect("a throw-away cluster starts"))
+}
+
 /// Like [`exclusive`], with the programs of Postgres in this directory, which may not work everywhere.
 pub fn with_programs(dir: PathBuf) -> Result<Server, Error> {
     Server::start(Some(dir))
@@ -63,7 +80,10 @@ pub fn with_programs(dir: PathBuf) -> Result<Server, Error> {
 
 impl Server {
     fn start(pg_bin: Option<PathBuf>) -> Result<Self, Error> {
-        let dir = TempDir::new();
+        Self::start_in(TempDir::new(), None, pg_bin, &[])
+    }
+
+    fn start_in(dir: TempDir, disk: Option<Disk>, pg_bin: Option<PathBuf>, more: &[(&str, &str)]) -> Result<Self, Error> {
         let options = Options {
             dir: dir.path().to_owned(),
             pg_bin,
@@ -73,12 +93,14 @@ impl Server {
                 // Tests end long before a checkpoint is due, and one would slow the others down.
                 ("checkpoint_timeout", "1h"),
             ]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into(),
+            .iter()
+            .chain(more)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
         };
         let cluster = Cluster::start(&options)?;
         let admin_url = cluster.database_url_of("postgres");
-        Ok(Self { own: Some(Own { cluster, _dir: dir }), admin_url })
+        Ok(Self { own: Some(Own { cluster, disk, _dir: dir }), admin_url })
     }
 
     /// The URL of one of the databases.
@@ -155,6 +177,27 @@ impl Server {
         thaw(self.cluster());
     }
 
+    /// Takes all the space that is left on the disk of [`on_small_disk`].
+    pub fn fill_disk(&self) {
+        let mut filler = fs::File::create(self.filler()).expect("there is a disk");
+        while filler.write_all(&[0; 8_192]).is_ok() {}
+    }
+
+    /// Gives it back.
+    pub fn empty_disk(&self) {
+        fs::remove_file(self.filler()).expect("it was filled");
+    }
+
+    fn filler(&self) -> PathBuf {
+        let disk = self.own.as_ref().and_then(|own| own.disk.as_ref());
+        disk.expect("only a cluster on a small disk can fill it").0.join("filler")
+    }
+
+    /// Whether the server runs.
+    pub fn runs(&self) -> bool {
+        self.cluster().postmaster_pid().is_some()
+    }
+
     /// The id of the server's first process.
     pub fn pid(&self) -> u32 {
         self.cluster().postmaster_pid().expect("the server runs")
@@ -174,6 +217,12 @@ impl Drop for Own {
         if let (Err(error), false) = (stopped, std::thread::panicking()) {
             panic!("{error}");
         }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
     }
 }
 

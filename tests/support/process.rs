@@ -138,10 +138,25 @@ impl Running {
         Pid::from_child(&self.child)
     }
 
-    /// Sends a signal and waits for the end.
-    pub fn end(mut self, signal: Signal) -> ExitStatus {
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Sends a signal and waits for the end.
+    pub fn end(self, signal: Signal) -> ExitStatus {
+        self.signal(signal);
+        self.wait()
+    }
+
+    /// Waits for the end.
+    pub fn wait(mut self) -> ExitStatus {
         self.child.wait().unwrap()
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 }
 
@@ -173,6 +188,11 @@ impl Server {
 
     pub fn pid(&self) -> u32 {
         self.process.child.id()
+    }
+
+    /// The process.
+    pub fn process(&mut self) -> &mut Running {
+        &mut self.process
     }
 
     /// Asks it to end (SIGTERM) and waits.

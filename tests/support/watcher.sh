@@ -28,6 +28,8 @@ clear() {
         tries=$((tries + 1))
     done
     signal -KILL "$1"
+    # Some are disks of their own.
+    umount -l "$1"
     rm -rf "$1"
 }
 

@@ -1,22 +1,26 @@
 //! Assembly: every route, every namespace, the order of the layers, and the life of the server.
 
+mod engine;
+mod headers;
+mod listening;
+mod stopping;
+
 use crate::{
     app::{App, Parts},
     auth::{self, passwords::Passwords, tokens::Keys},
     config::{AuthMode, HttpSettings, Settings, SocketSettings, Switch, Transport},
     database,
+    draining::Draining,
     error::{Error, TRACE_ID, trace_id},
+    extract::whole,
     limits::{
         Limits,
-        http::{RATE_LIMIT, RATE_LIMIT_POLICY, Visitor, limited},
+        http::{RATE_LIMIT, RATE_LIMIT_POLICY, limited},
     },
     lobby,
     messages::{self, journal::Journal},
     presence::{self, Presence},
-    realtime::{
-        Realtime,
-        wire::{RequestWire, Wires},
-    },
+    realtime::{Realtime, wire::Wires},
     receipts::{self, Receipts},
     rooms,
     routes::{Operation, Routes},
@@ -25,8 +29,8 @@ use crate::{
 };
 use axum::{
     Json, Router,
-    extract::{ConnectInfo, OriginalUri, Query, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
@@ -44,7 +48,11 @@ use std::{
     sync::{Arc, LazyLock},
     time::Duration,
 };
-use tokio::{net::TcpListener, sync::watch, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    time::{timeout, timeout_at},
+};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowOrigin, CorsLayer},
@@ -56,8 +64,6 @@ const API: &str = "/api/v1";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What a WebSocket keeps to read into; a larger event grows it for a while. The engine's own default is 4 KiB.
 const READ_BUFFER: usize = 1_024;
-/// How long a server that stops waits for what is under way, and then for its sockets.
-const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Gets a server ready on a database: migrates it, makes the default room, starts the tasks.
 ///
@@ -77,6 +83,7 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
     let (db, patience) = (database::pool(options.clone(), &settings.database), settings.database.database_timeout);
     let app = App::new(Parts {
         limits: Limits::new(&settings.limits),
+        draining: Draining::default(),
         identities: auth::identities(db.clone(), default_room, patience),
         sessions: auth::Sessions::new(auth::BELIEVED, auth::REMEMBERED),
         arrivals: session::arrivals(db.clone(), realtime.clone(), patience),
@@ -126,32 +133,25 @@ async fn prepare_database(options: &PgConnectOptions, settings: &Settings) -> Re
 /// # Errors
 /// Those of the listener.
 pub async fn serve(listener: TcpListener, app: App, pages: Router<App>, mut stop: watch::Receiver<bool>) -> std::io::Result<()> {
-    let (sockets, io) = sockets(&app);
     let wires = Wires { listener, limit: app.settings.sockets.socket_backlog as usize };
-    let mut stopping = stop.clone();
-    let server =
-        axum::serve(wires, router(&app, pages, sockets).into_make_service_with_connect_info::<RequestWire>()).with_graceful_shutdown(async move {
-            let _ = stopping.wait_for(|stop| *stop).await;
-        });
-    let mut server = tokio::spawn(server.into_future());
+    let router = router(&app, pages, sockets(&app));
+    let mut listening = tokio::spawn(listening::listen(wires, router, app.clone()));
     tokio::select! {
-        ended = &mut server => return ended.map_err(std::io::Error::other)?,
-        _ = stop.wait_for(|stop| *stop) => tracing::info!("the server stops"),
+        ended = &mut listening => return ended.map_err(std::io::Error::other),
+        _ = stop.wait_for(|stop| *stop) => {}
     }
-    app.journal.finish(FAREWELL).await;
-    if let Err(error) = session::write_last_seen(&app).await {
-        tracing::warn!(%error, "last seen could not be written");
+    let end = stopping::drain(&app).await;
+    if timeout_at(end, listening).await.is_err() {
+        tracing::warn!("not every request could be answered");
     }
-    let _ = timeout(FAREWELL, io.close()).await;
-    let _ = timeout(FAREWELL, server).await;
     Ok(())
 }
 
 fn router(app: &App, pages: Router<App>, sockets: SocketIoLayer) -> Router {
     let ((api, described), (probes, _)) = (api().split(), probes().split());
-    let api = limited(api, &described, app, API);
+    let api = limited(api.layer(from_fn_with_state(app.clone(), in_time)), &described, app, API);
     Router::new()
-        .nest(API, api.layer(from_fn_with_state(app.clone(), in_time)))
+        .nest(API, api)
         .merge(pages)
         .merge(probes)
         .merge(specs::http::routes(&OPENAPI, &ASYNCAPI))
@@ -160,10 +160,11 @@ fn router(app: &App, pages: Router<App>, sockets: SocketIoLayer) -> Router {
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| Error::internal("a handler panicked").into_response()))
         .with_state(app.clone())
         .layer(sockets)
-        .layer(from_fn_with_state(app.clone(), before_engine))
+        .layer(from_fn_with_state(app.clone(), engine::before_engine))
         .layer(from_fn(web::serve_client))
         .layer(from_fn_with_state(app.clone(), check_origin))
         .layer(cors(&app.settings.http))
+        .layer(from_fn_with_state(headers::hsts(&app.settings.http), headers::guard))
         .layer(from_fn(name_request))
 }
 
@@ -184,8 +185,8 @@ fn probes() -> Routes {
     Routes::of("operation")
         .get("/livez", None, async || Json(Alive { status: "ok" }), Operation::new("isLive", "Whether the process runs.").open().gives::<Alive>())
         .get("/readyz", None, ready, {
-            let ready = Operation::new("isReady", "Whether the database answers.").open().gives::<Ready>();
-            ready.answers::<Ready>(StatusCode::SERVICE_UNAVAILABLE, "It does not.")
+            let about = "Whether clients should be sent here: the database answers, and the server does not stop.";
+            Operation::new("isReady", about).open().gives::<Ready>().answers::<Ready>(StatusCode::SERVICE_UNAVAILABLE, "They should not.")
         })
 }
 
@@ -224,10 +225,14 @@ pub fn typescript() -> String {
 }
 
 async fn ready(State(app): State<App>) -> Response {
-    match timeout(Duration::from_secs(2), database::ping(&app.db)).await {
-        Ok(Ok(())) => Json(Ready { status: "ready", search: app.search.lag.get() }).into_response(),
-        Ok(Err(_)) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, Json(Ready { status: "database unavailable", search: None })).into_response(),
-    }
+    let (status, search) = if app.draining.is_leaving() {
+        ("draining", None)
+    } else if matches!(timeout(Duration::from_secs(2), database::ping(&app.db)).await, Ok(Ok(()))) {
+        return Json(Ready { status: "ready", search: app.search.lag.get() }).into_response();
+    } else {
+        ("database unavailable", None)
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, Json(Ready { status, search })).into_response()
 }
 
 /// Gives every request a name, the caller's if it is a decent one, under which errors and logs have it.
@@ -246,19 +251,23 @@ async fn name_request(request: Request, next: Next) -> Response {
     response
 }
 
-/// Answers `UNAVAILABLE` when the database keeps a request waiting. A little longer than the database has, so that
-/// whoever knows better answers first.
+/// Takes a request whole, within its own time, and answers `UNAVAILABLE` when the database then keeps it waiting. A little
+/// longer than the database has, so that whoever knows better answers first.
 ///
 /// What may change something is served by a task of its own: a caller who hangs up, or whose time is over, ends the waiting
-/// and not the work, for what was committed must also be told.
+/// and not the work, for what was committed must also be told. A server that stops begins no such work.
 async fn in_time(State(app): State<App>, request: Request, next: Next) -> Response {
     let limit = app.patience() + Duration::from_millis(500);
     if request.method().is_safe() {
         return timeout(limit, next.run(request)).await.unwrap_or_else(|_| Error::Unavailable.into_response());
     }
-    let work = tokio::spawn(TRACE_ID.scope(trace_id(), next.run(request)));
-    match timeout(limit, work).await {
-        Ok(Ok(response)) => response,
+    let (request, work) = match whole(request, &app.settings.http).await.and_then(|request| Ok((request, app.draining.begin()?))) {
+        Ok(begun) => begun,
+        Err(error) => return error.into_response(),
+    };
+    let serving = TRACE_ID.scope(trace_id(), next.run(request));
+    match timeout(limit, tokio::spawn(async move { (serving.await, work) })).await {
+        Ok(Ok((response, _work))) => response,
         Ok(Err(panic)) => Error::internal(panic).into_response(),
         Err(_) => Error::Unavailable.into_response(),
     }
@@ -266,7 +275,7 @@ async fn in_time(State(app): State<App>, request: Request, next: Next) -> Respon
 
 /// Refuses sockets from pages of other origins: CORS does not cover `WebSockets`. No `Origin`: not a browser.
 async fn check_origin(State(app): State<App>, request: Request, next: Next) -> Response {
-    let is_socket = request.uri().path().starts_with("/socket.io");
+    let is_socket = request.uri().path().starts_with(engine::PATH);
     let allowed = request.headers().get(header::ORIGIN).is_none_or(|origin| {
         origin.to_str().is_ok_and(|origin| app.settings.http.frontend_url.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)))
     });
@@ -275,63 +284,6 @@ async fn check_origin(State(app): State<App>, request: Request, next: Next) -> R
         return Error::Forbidden("this origin is not in FRONTEND_URL").into_response();
     }
     next.run(request).await
-}
-
-/// Finds out from which address a request comes, and prepares what the engine gets to see: the request of a handshake, which it keeps
-/// as long as the session lasts, and the upgrade of a session that began by polling, whose wire we must know.
-async fn before_engine(
-    State(app): State<App>,
-    ConnectInfo(RequestWire(wire)): ConnectInfo<RequestWire>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    #[derive(serde::Deserialize)]
-    struct Session {
-        sid: Option<String>,
-        transport: Option<String>,
-    }
-    if request.uri().path().starts_with("/socket.io")
-        && let Ok(Query(session)) = Query::<Session>::try_from_uri(request.uri())
-    {
-        match session.sid {
-            Some(sid) if session.transport.is_some_and(|transport| transport == "websocket") => app.realtime.upgrades.note(&sid, &wire),
-            Some(_) => {}
-            None => match Visitor::shaking_hands(&app, &wire, request.headers()) {
-                Ok(visitor) => {
-                    lighten(&mut request);
-                    request.extensions_mut().insert(visitor);
-                }
-                Err(error) => return error.into_response(),
-            },
-        }
-    } else {
-        let visitor = Visitor::of(&app, &wire, request.headers());
-        request.extensions_mut().insert(visitor);
-    }
-    next.run(request).await
-}
-
-/// Keeps of a request only what the engine and we look at, copied: whatever is left of it as it came keeps hyper's whole
-/// read buffer alive, 8 to 16 KiB a connection.
-fn lighten(request: &mut Request) {
-    const KEPT: [HeaderName; 9] = [
-        header::AUTHORIZATION,
-        header::CONNECTION,
-        header::CONTENT_LENGTH,
-        header::CONTENT_TYPE,
-        header::ORIGIN,
-        header::SEC_WEBSOCKET_KEY,
-        header::SEC_WEBSOCKET_VERSION,
-        header::UPGRADE,
-        header::USER_AGENT,
-    ];
-    let copied = |name: &HeaderName| HeaderValue::from_bytes(request.headers().get(name)?.as_bytes()).ok();
-    let headers: HeaderMap = KEPT.into_iter().filter_map(|name| copied(&name).map(|value| (name, value))).collect();
-    if let Ok(uri) = Uri::try_from(request.uri().to_string()) {
-        *request.uri_mut() = uri;
-    }
-    *request.headers_mut() = headers;
-    request.extensions_mut().remove::<OriginalUri>();
 }
 
 fn cors(settings: &HttpSettings) -> CorsLayer {
@@ -345,7 +297,7 @@ fn cors(settings: &HttpSettings) -> CorsLayer {
         .max_age(Duration::from_hours(1))
 }
 
-fn sockets(app: &App) -> (SocketIoLayer, SocketIo) {
+fn sockets(app: &App) -> SocketIoLayer {
     let SocketSettings { ping_interval, ping_timeout, upgrade_timeout, connect_timeout, max_payload, socket_buffer, namespaces, transports, .. } =
         &app.settings.sockets;
     let builder = SocketIo::builder()
@@ -372,5 +324,5 @@ fn sockets(app: &App) -> (SocketIoLayer, SocketIo) {
         let connected = async move |id| session::connected(&connecting, &id);
         io.ns(namespace.clone(), connected.with(admit));
     }
-    (layer, io)
+    layer
 }
