@@ -75,6 +75,7 @@ mod sync_members;
 mod sync_property;
 mod sync_races;
 mod sync_refused;
+mod storm;
 mod text;
 mod threads;
 mod typing;
