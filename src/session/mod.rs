@@ -333,11 +333,13 @@ fn on_login(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
             Err(error) if known.is_some() || matches!(error, Error::Unavailable) => return Err(error),
             Err(error) => return Ok(Outcome::Refused(error)),
         };
-        let data = Authenticated { user: user.user.clone(), session_id: user.session_id, token_expires_at: user.expires_at };
+        let authenticated =
+            |user: &AuthUser| Authenticated { user: user.user.clone(), session_id: user.session_id, token_expires_at: user.expires_at };
+        let mut data = authenticated(&user);
         match known {
             Some(known) if known.id() != user.id() => return Err(Error::IdentityMismatch),
             Some(_) => {
-                connection.set_user(Arc::new(user));
+                data = authenticated(&connection.renew(Arc::new(user)));
                 connection.notify("auth.login", "success", "Authenticated.", &data);
             }
             None => {

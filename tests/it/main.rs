@@ -78,5 +78,6 @@ mod sync_refused;
 mod storm;
 mod text;
 mod threads;
+mod tokens;
 mod typing;
 mod unread;
