@@ -65,10 +65,9 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// One line for the operator.
 pub async fn prepare(settings: Settings) -> Result<App, String> {
     let url = settings.database.database_url.clone().ok_or("DATABASE_URL is missing: set it, or run `ires-chat dev` to try things out")?;
-    let secret = settings.auth.jwt_secret.clone().ok_or("JWT_SECRET is missing")?;
     let options = database::options(&url, settings.database.database_timeout)?;
     let (default_room, epoch) = prepare_database(&options, &settings).await?;
-    let keys = Keys::new(&settings.auth, &secret);
+    let keys = Keys::new(&settings.auth)?;
     let passwords = tokio::task::spawn_blocking(Passwords::new).await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
     let realtime = Arc::new(Realtime::default());
     let turns = Arc::default();

@@ -7,6 +7,8 @@
 
 pub mod http;
 pub mod passwords;
+pub mod public_keys;
+mod signatures;
 pub mod store;
 pub mod tokens;
 
@@ -170,7 +172,7 @@ async fn identify(db: PgPool, default_room: RoomId, claims: Vec<Claims>) -> Resu
 /// # Errors
 /// The `AUTH_…` code that fits, or `UNAVAILABLE` without the database.
 pub async fn authenticate(app: &App, token: &str) -> Result<AuthUser> {
-    let claims = app.keys.verify(token)?;
+    let claims = app.keys.verify(token).await?;
     look_up(app, &claims).await?.admit(&claims)
 }
 
@@ -180,7 +182,7 @@ pub async fn authenticate(app: &App, token: &str) -> Result<AuthUser> {
 /// # Errors
 /// Those of [`authenticate`].
 pub async fn recognise(app: &App, token: &str) -> Result<AuthUser> {
-    let claims = app.keys.verify(token)?;
+    let claims = app.keys.verify(token).await?;
     if let Some(holder) = app.sessions.get(&claims.token_key) {
         return holder.admit(&claims);
     }
@@ -307,7 +309,7 @@ pub async fn refresh(app: &App, token: &str) -> Result<LoggedIn> {
         return Err(Error::TokenExpired);
     }
     let session_id = found.holder.session_id;
-    let next = app.keys.next_refresh_token(token);
+    let next = app.keys.next_refresh_token(token)?;
     let issued = match found.used_at {
         Some(used_at) if used_at + REFRESH_REPEAT < now => {
             store::revoke(&mut *tx, &found.holder.user.id, Some(session_id)).await?;
