@@ -101,6 +101,7 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
     tokio::spawn(presence::tell_edges(app.clone(), edges));
     tokio::spawn(receipts::telling::tell_moved(app.clone()));
     tokio::spawn(session::watch(app.clone()));
+    tokio::spawn(auth::watch_ended(app.clone()));
     tokio::spawn(lobby::roles::watch(app.clone()));
     tokio::spawn(search::indexing::run(app.clone(), options));
     Ok(app)

@@ -73,6 +73,10 @@ async fn without_a_secret_there_are_no_accounts_here_and_everything_else_is() {
     assert_eq!(app.holder("", token::of("mallory")).get("/users/me").await.refused(401), INVALID);
     let account = json!({ "username": "carol", "password": "correct horse" });
     assert_eq!(app.post("/api/v1/auth/register", &account).await.refused(403), "FORBIDDEN");
+    assert_eq!(app.post("/api/v1/auth/login", &account).await.refused(403), "FORBIDDEN");
+    assert_eq!(app.post("/api/v1/auth/refresh", &json!({ "refreshToken": "x" })).await.refused(403), "FORBIDDEN");
+    let change = json!({ "currentPassword": "correct horse", "newPassword": "battery staple" });
+    assert_eq!(alice.put("/users/me/password", &change).await.refused(403), "FORBIDDEN");
     // Its sessions can be listed and ended all the same.
     let socket = alice.connect().await;
     alice.post("/auth/logout", &json!({})).await.expect(204);
