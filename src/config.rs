@@ -3,8 +3,13 @@
 //! Every value is checked while it is parsed; [`Settings::check`] then settles what needs more than one of them.
 //! Secrets are hidden from `Debug`, so that a settings dump can be shown.
 
-use crate::{draining::DrainSettings, limits::LimitSettings};
+use crate::{
+    auth::public_keys::{self, jwks_url},
+    draining::DrainSettings,
+    limits::LimitSettings,
+};
 use clap::{Args, Command, CommandFactory, ValueEnum};
+use hyper::Uri;
 use std::{collections::BTreeSet, fmt, fs, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
 /// The default for the characters of a message.
@@ -179,6 +184,18 @@ pub struct AuthSettings {
     /// Let a `JWT_SECRET` shorter than 32 bytes pass, with a warning
     #[arg(long, env = "CHAT_ALLOW_WEAK_SECRET", default_value_t = false, action = clap::ArgAction::Set)]
     pub allow_weak_secret: bool,
+    /// Where the issuer publishes its public keys (a JWK set), for RS256, ES256 and `EdDSA` tokens
+    #[arg(long, env = "CHAT_JWKS_URL", value_parser = jwks_url)]
+    pub jwks_url: Option<Uri>,
+    /// How old the published keys may become before they are fetched anew
+    #[arg(long, env = "CHAT_JWKS_MAX_AGE", default_value = "10m", value_parser = duration)]
+    pub jwks_max_age: Duration,
+    /// PEM file with the certificates that `CHAT_JWKS_URL` may be certified by, besides those that browsers trust
+    #[arg(long, env = "CHAT_JWKS_CA_FILE")]
+    pub jwks_ca_file: Option<PathBuf>,
+    /// PEM file with the issuer's public keys, where they are not published
+    #[arg(long, env = "CHAT_JWT_PUBLIC_KEY_FILE")]
+    pub jwt_public_key_file: Option<PathBuf>,
     /// Required issuer (iss) of tokens
     #[arg(long, env = "CHAT_JWT_ISSUER")]
     pub jwt_issuer: Option<String>,
@@ -309,19 +326,16 @@ impl Settings {
     pub fn check(mut self) -> Result<Self, String> {
         read_secret(&mut self.auth.jwt_secret, self.auth.jwt_secret_file.as_ref(), "JWT_SECRET")?;
         read_secret(&mut self.database.database_url, self.database.database_url_file.as_ref(), "DATABASE_URL")?;
-        let Some(secret) = &self.auth.jwt_secret else {
+        public_keys::check(&self.auth)?;
+        if let Some(secret) = &self.auth.jwt_secret {
+            check_secret(secret, self.auth.allow_weak_secret)?;
+        } else if self.auth.jwks_url.is_none() && self.auth.jwt_public_key_file.is_none() {
             return Err(
                 "JWT_SECRET is missing: set it to the secret of the system that issues your tokens, or to a new one: openssl rand -base64 48".into(),
             );
-        };
-        let text = secret.reveal().trim();
-        if PLACEHOLDERS.contains(&text.to_ascii_lowercase().as_str()) || text.is_empty() {
-            return Err("JWT_SECRET is a placeholder that everybody knows: set a secret of your own, such as from: openssl rand -base64 48".into());
-        }
-        // RFC 7518, section 3.2: a key of the size of the hash output or larger.
-        if secret.reveal().len() < 32 && !self.auth.allow_weak_secret {
+        } else if self.auth.registration == Switch::On {
             return Err(
-                "JWT_SECRET is shorter than 32 bytes, which can be guessed: use a longer one, or CHAT_ALLOW_WEAK_SECRET=true for an existing system"
+                "JWT_SECRET is missing: our own accounts need it, even if others sign with keys of their own; CHAT_REGISTRATION=off goes without"
                     .into(),
             );
         }
@@ -330,6 +344,22 @@ impl Settings {
         }
         Ok(self)
     }
+}
+
+/// Refuses a secret that everybody knows, or can find out.
+fn check_secret(secret: &Secret, allow_weak: bool) -> Result<(), String> {
+    let text = secret.reveal().trim();
+    if PLACEHOLDERS.contains(&text.to_ascii_lowercase().as_str()) || text.is_empty() {
+        return Err("JWT_SECRET is a placeholder that everybody knows: set a secret of your own, such as from: openssl rand -base64 48".into());
+    }
+    // RFC 7518, section 3.2: a key of the size of the hash output or larger.
+    if secret.reveal().len() < 32 && !allow_weak {
+        return Err(
+            "JWT_SECRET is shorter than 32 bytes, which can be guessed: use a longer one, or CHAT_ALLOW_WEAK_SECRET=true for an existing system"
+                .into(),
+        );
+    }
+    Ok(())
 }
 
 /// Environment variables that begin with `CHAT_` and mean nothing here: most often a misspelt setting.

@@ -138,7 +138,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Dev(dev) => commands::dev::run(*dev).await,
         Command::Serve(settings) => commands::serve::run(*settings).await,
         Command::Migrate(migrate) => commands::migrate::run(migrate).await,
-        Command::Token(token) => commands::token::run(token),
+        Command::Token(token) => commands::token::run(token).await,
         Command::User(user) => commands::user::run(user).await,
         Command::Config(config) => commands::config::run(config),
         Command::Doctor(settings) => commands::doctor::run(settings).await,

@@ -173,7 +173,8 @@ impl<'a> Bench<'a> {
     /// On this cluster; `before` is the program of [`Kind::Before`].
     pub fn new(cluster: &'a Cluster, before: &'a Path) -> Result<Self, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-        let keys = Arc::new(Keys::new(&Defaults::parse_from(["compare"]).auth, &Secret::new(SECRET)));
+        let auth = AuthSettings { jwt_secret: Some(Secret::new(SECRET)), ..Defaults::parse_from(["compare"]).auth };
+        let keys = Arc::new(Keys::new(&auth)?);
         Ok(Self { cluster, before, runtime, keys, databases: 0 })
     }
 

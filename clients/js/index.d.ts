@@ -359,6 +359,8 @@ export declare class IresChat {
   request(event: string, payload: unknown): Promise<unknown>;
   /** A REST request below `/api/v1`, with the token; tried again, so for what may be done twice. */
   rest(method: 'GET' | 'PUT' | 'PATCH' | 'DELETE' | 'POST', path: string, body?: unknown): Promise<unknown>;
+  /** Gives the account another password: its sessions elsewhere end, and this one goes on. Tried once. */
+  changePassword(currentPassword: string, newPassword: string): Promise<void>;
   /** Ends the session on the server, here or on all devices, and closes. */
   logout(allDevices?: boolean): Promise<void>;
 }

@@ -1,6 +1,9 @@
 //! Accounts and sessions over REST: translation only.
 
-use super::{Credentials, LoggedIn, PASSWORD, Registration, Session, log_in, log_out, refresh, register, revoke_session, sessions};
+use super::{
+    Credentials, LoggedIn, NewPassword, PASSWORD, Registration, Session, change_password, log_in, log_out, refresh, register, revoke_session,
+    sessions,
+};
 use crate::{
     app::App,
     error::{Error, Result},
@@ -23,12 +26,17 @@ pub fn routes() -> Routes {
         })
         .post("/auth/login", Class::Login, on_log_in, {
             let login = Operation::new("logIn", "Logs in to an account of the server's own.").open().body::<LogIn>();
-            login.gives::<LoggedIn>().refuses(&[Error::InvalidCredentials])
+            login.gives::<LoggedIn>().refuses(&[Error::InvalidCredentials, Error::Forbidden("")])
         })
         .post("/auth/refresh", Class::Connect, on_refresh, {
             let about = "Exchanges a refresh token for new tokens. The old one used again after 15 s ends the session.";
             let refresh = Operation::new("refresh", about).open().body::<Refresh>();
-            refresh.gives::<LoggedIn>().refuses(&[Error::TokenInvalid(""), Error::TokenExpired, Error::Revoked])
+            refresh.gives::<LoggedIn>().refuses(&[Error::TokenInvalid(""), Error::TokenExpired, Error::Revoked, Error::Forbidden("")])
+        })
+        .put("/users/me/password", Class::Login, on_change_password, {
+            let about = "Changes one's own password, and ends all other sessions. This one goes on with the tokens of the answer.";
+            let change = Operation::new("changePassword", about).body::<PasswordChange>().gives::<LoggedIn>();
+            change.refuses(&[Error::InvalidCredentials, Error::Forbidden("")])
         })
         .post("/auth/logout", Class::Any, on_log_out, {
             Operation::new("logOut", "Ends the session, or all sessions, and closes their sockets.").optional_body::<LogOut>().gives_nothing()
@@ -74,6 +82,18 @@ pub struct LogIn {
     pub password: String,
 }
 
+/// Another password for one's own account.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", example = json!({ "currentPassword": "correct horse", "newPassword": "battery staple" }))]
+pub struct PasswordChange {
+    /// The password so far.
+    #[schemars(length(min = 1, max = PASSWORD.max))]
+    pub current_password: String,
+    /// Every character counts.
+    #[schemars(length(min = 8, max = 128))]
+    pub new_password: String,
+}
+
 /// What logging out may bring.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase")]
@@ -97,6 +117,10 @@ async fn on_register(State(app): State<App>, Body(fields): Body) -> Result<(Stat
 
 async fn on_log_in(State(app): State<App>, Body(fields): Body) -> Result<Json<LoggedIn>> {
     Ok(Json(log_in(&app, Credentials::read(fields)?).await?))
+}
+
+async fn on_change_password(State(app): State<App>, Caller(caller): Caller, Body(fields): Body) -> Result<Json<LoggedIn>> {
+    Ok(Json(change_password(&app, &caller, NewPassword::read(fields)?).await?))
 }
 
 async fn on_refresh(State(app): State<App>, Body(mut fields): Body) -> Result<Json<LoggedIn>> {

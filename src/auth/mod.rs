@@ -5,35 +5,42 @@
 //! and its session at first sight, and brings the user into the default room. Who comes at the same time is looked up
 //! together.
 
+mod accounts;
 pub mod http;
 pub mod passwords;
+pub mod public_keys;
+mod signatures;
 pub mod store;
 pub mod tokens;
 
+pub use accounts::{
+    Credentials, LoggedIn, NewPassword, PASSWORD, Registration, change_password, log_in, make_account, read_new_password, refresh, register,
+    set_password,
+};
+
 use crate::{
     app::App,
-    error::{Error, Result, violates},
+    error::{Error, Result},
     gathering::Gathering,
-    payload::{Fields, Length},
     realtime::ConnectionId,
     recent::Recent,
-    rooms::{self, RoomId},
+    rooms::RoomId,
     time::Time,
-    users::{self, User, UserId, UserType},
+    users::{User, UserId, UserType},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
 use std::time::Duration;
 use tokens::Claims;
+use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
-
-/// A lost reply to a refresh may be asked for again for so long.
-const REFRESH_REPEAT: TimeDelta = TimeDelta::seconds(15);
 
 /// How far back a look for ended sessions reaches behind the last one.
 const ENDED_OVERLAP: TimeDelta = TimeDelta::seconds(10);
+/// How often it is looked for them: the contract has a second to find them, tell their sockets and close these.
+const ENDED_EVERY: Duration = Duration::from_millis(500);
 
 /// Somebody whose token and session were found good. Holding one is the proof.
 #[derive(Debug, Clone)]
@@ -51,24 +58,6 @@ impl AuthUser {
     pub fn id(&self) -> &UserId {
         &self.user.id
     }
-}
-
-/// What logging in answers.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct LoggedIn {
-    /// Who logged in.
-    user: User,
-    /// For the `Authorization` header and for sockets.
-    access_token: String,
-    /// For `POST /auth/refresh`, once.
-    refresh_token: String,
-    #[schemars(extend("const" = "Bearer"))]
-    token_type: &'static str,
-    /// How long the access token lasts, in seconds.
-    expires_in: u64,
-    /// What the two tokens belong to.
-    session_id: Uuid,
 }
 
 /// One session in the list of them.
@@ -93,56 +82,25 @@ pub struct Session {
     pub expires_at: DateTime<Utc>,
 }
 
-/// A new account.
-pub struct Registration {
-    username: String,
-    /// As typed: every character counts.
-    pub password: String,
-    name: Option<String>,
+/// Which sessions of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// All of them.
+    All,
+    /// This one.
+    One(Uuid),
+    /// All but this one.
+    AllBut(Uuid),
 }
 
-/// A user name and a password.
-pub struct Credentials {
-    username: String,
-    password: String,
-}
-
-/// How long a password may be where one is read; a new one is between 8 and 128.
-const PASSWORD: Length = Length::new(1, 1_000);
-
-impl Registration {
-    /// Reads `{username, password, name?}`.
-    ///
-    /// # Errors
-    /// `VALIDATION_ERROR` with every fault.
-    pub fn read(mut fields: Fields) -> Result<Self> {
-        let username = fields.required_text("username", Length::new(1, 64));
-        if username.chars().any(|c| !c.is_ascii_alphanumeric() && !"._-".contains(c)) {
-            fields.fault("username", "invalid", "Letters, digits, dots, dashes and underscores are allowed.");
+impl Which {
+    /// Whether a session is one of them.
+    pub fn includes(self, session: Uuid) -> bool {
+        match self {
+            Self::All => true,
+            Self::One(one) => one == session,
+            Self::AllBut(one) => one != session,
         }
-        let password = fields.required_text("password", PASSWORD);
-        // Counted untrimmed: every character of a password counts, and none is cut off.
-        match password.chars().count() {
-            0 | 8..=128 => {}
-            1..8 => fields.fault("password", "too_short", "At least 8 characters are needed."),
-            _ => fields.fault("password", "too_long", "At most 128 characters are allowed."),
-        }
-        let name = fields.name("name", users::NAME);
-        fields.finish()?;
-        Ok(Self { username, password, name })
-    }
-}
-
-impl Credentials {
-    /// Reads `{username, password}`.
-    ///
-    /// # Errors
-    /// `VALIDATION_ERROR` with every fault.
-    pub fn read(mut fields: Fields) -> Result<Self> {
-        let credentials =
-            Self { username: fields.required_text("username", Length::new(1, 128)), password: fields.required_text("password", PASSWORD) };
-        fields.finish()?;
-        Ok(credentials)
     }
 }
 
@@ -170,7 +128,7 @@ async fn identify(db: PgPool, default_room: RoomId, claims: Vec<Claims>) -> Resu
 /// # Errors
 /// The `AUTH_…` code that fits, or `UNAVAILABLE` without the database.
 pub async fn authenticate(app: &App, token: &str) -> Result<AuthUser> {
-    let claims = app.keys.verify(token)?;
+    let claims = app.keys.verify(token).await?;
     look_up(app, &claims).await?.admit(&claims)
 }
 
@@ -180,7 +138,7 @@ pub async fn authenticate(app: &App, token: &str) -> Result<AuthUser> {
 /// # Errors
 /// Those of [`authenticate`].
 pub async fn recognise(app: &App, token: &str) -> Result<AuthUser> {
-    let claims = app.keys.verify(token)?;
+    let claims = app.keys.verify(token).await?;
     if let Some(holder) = app.sessions.get(&claims.token_key) {
         return holder.admit(&claims);
     }
@@ -204,10 +162,10 @@ pub const BELIEVED: Duration = Duration::from_secs(1);
 /// Most callers that are remembered.
 pub const REMEMBERED: usize = 10_000;
 
-/// A session has ended, or all of a user's: closes their connections, but the one that asks for it.
-fn end_sessions(app: &App, user: &UserId, session: Option<Uuid>, asking: Option<ConnectionId>) {
-    app.sessions.forget(|holder| holder.user.id == *user && session.is_none_or(|session| holder.session_id == session));
-    app.realtime.end_sessions(user, session, asking);
+/// Sessions of a user have ended: closes their connections, but the one that asks for it.
+fn end_sessions(app: &App, user: &UserId, which: Which, asking: Option<ConnectionId>) {
+    app.sessions.forget(|holder| holder.user.id == *user && which.includes(holder.session_id));
+    app.realtime.end_sessions(user, which, asking);
 }
 
 /// A session's row with its user.
@@ -230,114 +188,15 @@ impl Holder {
     }
 }
 
-/// Makes an account and logs in.
-///
-/// # Errors
-/// `CONFLICT` when the name is taken, `FORBIDDEN` where accounts live elsewhere.
-pub async fn register(app: &App, new: Registration) -> Result<LoggedIn> {
-    if app.accounts_live_elsewhere() {
-        return Err(Error::Forbidden("accounts are not made here"));
-    }
-    let hash = app.passwords.hash(new.password.clone()).await?;
-    let mut tx = app.begin().await?;
-    let user = make_account(&mut tx, &new, &hash, app.default_room).await?;
-    let answer = open_session(app, &mut tx, user).await?;
-    tx.commit().await?;
-    Ok(answer)
-}
-
-/// Makes an account, in the default room.
-///
-/// # Errors
-/// `CONFLICT` when the name is taken.
-pub async fn make_account(db: &mut PgConnection, new: &Registration, hash: &str, default_room: RoomId) -> Result<User> {
-    let made = store::make_account(db, &Uuid::now_v7().to_string(), &new.username, new.name.as_deref(), hash).await;
-    let user = match made {
-        Err(error) if violates(&error, "users_username_key") => return Err(Error::Conflict("This user name is taken.")),
-        made => made?,
-    };
-    rooms::store::enter_default_room(db, default_room, &user.id).await?;
-    Ok(user)
-}
-
-/// Logs in to an own account.
-///
-/// # Errors
-/// `INVALID_CREDENTIALS`, the same and as late for an unknown user as for a wrong password.
-pub async fn log_in(app: &App, credentials: Credentials) -> Result<LoggedIn> {
-    app.limits.delay_log_in(&credentials.username).await;
-    let account = store::account(&app.db, &credentials.username).await?;
-    let (user, hash) = account.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
-    let known = app.passwords.verify(credentials.password, hash).await?;
-    let user = user.filter(|_| known).ok_or(Error::InvalidCredentials)?;
-    let mut tx = app.begin().await?;
-    let answer = open_session(app, &mut tx, user).await?;
-    tx.commit().await?;
-    Ok(answer)
-}
-
-async fn open_session(app: &App, tx: &mut PgConnection, user: User) -> Result<LoggedIn> {
-    let (session_id, token, now) = (Uuid::now_v7(), tokens::new_refresh_token(), Utc::now());
-    let until = now + app.settings.auth.refresh_token_ttl;
-    store::begin_session(tx, session_id, &user.id, until).await?;
-    store::keep_refresh_token(tx, &tokens::hash_of(&token), session_id, until).await?;
-    answer(app, user, session_id, token, now)
-}
-
-fn answer(app: &App, user: User, session_id: Uuid, refresh_token: String, now: DateTime<Utc>) -> Result<LoggedIn> {
-    let life: Duration = app.settings.auth.access_token_ttl;
-    let access_token = app.keys.mint(&user.id, user.user_type, None, Some(session_id), now, now + life)?;
-    Ok(LoggedIn { user, access_token, refresh_token, token_type: "Bearer", expires_in: life.as_secs(), session_id })
-}
-
-/// Exchanges a refresh token for the next one and an access token. The same token again within 15 seconds gives
-/// the same answer, for the reply may have been lost; later it was stolen, and the session ends.
-///
-/// # Errors
-/// `AUTH_TOKEN_INVALID`, `AUTH_TOKEN_EXPIRED` or `AUTH_REVOKED`.
-pub async fn refresh(app: &App, token: &str) -> Result<LoggedIn> {
-    let hash = tokens::hash_of(token);
-    let mut tx = app.begin().await?;
-    let found = store::lock_refresh_token(&mut tx, &hash).await?.ok_or(Error::TokenInvalid("it is not a refresh token of ours"))?;
-    let now = Utc::now();
-    if found.holder.ended {
-        return Err(Error::Revoked);
-    }
-    if found.expires_at < now {
-        return Err(Error::TokenExpired);
-    }
-    let session_id = found.holder.session_id;
-    let next = app.keys.next_refresh_token(token);
-    let issued = match found.used_at {
-        Some(used_at) if used_at + REFRESH_REPEAT < now => {
-            store::revoke(&mut *tx, &found.holder.user.id, Some(session_id)).await?;
-            tx.commit().await?;
-            end_sessions(app, &found.holder.user.id, Some(session_id), None);
-            return Err(Error::Revoked);
-        }
-        Some(used_at) => used_at,
-        None => {
-            let until = now + app.settings.auth.refresh_token_ttl;
-            let used_at = store::use_refresh_token(&mut tx, &hash, now).await?;
-            store::keep_refresh_token(&mut tx, &tokens::hash_of(&next), session_id, until).await?;
-            store::prolong_session(&mut tx, session_id, until).await?;
-            used_at
-        }
-    };
-    let answer = answer(app, found.holder.user, session_id, next, issued)?;
-    tx.commit().await?;
-    Ok(answer)
-}
-
 /// Ends the caller's session, or all of the caller's sessions, and closes their connections, but not the one that
 /// asks: it is still to be answered.
 ///
 /// # Errors
 /// `UNAVAILABLE` without the database.
 pub async fn log_out(app: &App, caller: &AuthUser, all_devices: bool, asking: Option<ConnectionId>) -> Result<()> {
-    let session = (!all_devices).then_some(caller.session_id);
-    store::revoke(&app.db, caller.id(), session).await?;
-    end_sessions(app, caller.id(), session, asking);
+    let which = if all_devices { Which::All } else { Which::One(caller.session_id) };
+    store::revoke(&app.db, caller.id(), which).await?;
+    end_sessions(app, caller.id(), which, asking);
     Ok(())
 }
 
@@ -346,7 +205,7 @@ pub async fn log_out(app: &App, caller: &AuthUser, all_devices: bool, asking: Op
 /// # Errors
 /// `UNAVAILABLE` without the database.
 pub async fn sessions(app: &App, caller: &AuthUser, before: Option<Uuid>, limit: i64) -> Result<Vec<Session>> {
-    store::sessions(&app.db, caller, before, limit).await
+    store::sessions(&app.db, caller.id(), Some(caller.session_id), before, limit).await
 }
 
 /// Ends one of the caller's sessions and closes its sockets.
@@ -354,22 +213,34 @@ pub async fn sessions(app: &App, caller: &AuthUser, before: Option<Uuid>, limit:
 /// # Errors
 /// `NOT_FOUND` for anybody else's.
 pub async fn revoke_session(app: &App, caller: &AuthUser, session_id: Uuid) -> Result<()> {
-    if store::revoke(&app.db, caller.id(), Some(session_id)).await? == 0 {
+    if store::revoke(&app.db, caller.id(), Which::One(session_id)).await? == 0 {
         return Err(Error::NotFound);
     }
-    end_sessions(app, caller.id(), Some(session_id), None);
+    end_sessions(app, caller.id(), Which::One(session_id), None);
     Ok(())
 }
 
-/// Closes the connections of sessions that ended since `since`, on whatever server or by whatever command they were
-/// ended, and says from when to look next time: a little overlap, for what was being committed just now.
-///
-/// # Errors
-/// `UNAVAILABLE` without the database.
-pub async fn close_ended(app: &App, since: Option<DateTime<Utc>>) -> Result<DateTime<Utc>> {
+/// Looks for sessions that were ended, by whatever server or command, for as long as this server runs. In a task of its own,
+/// since nothing else that is looked after may delay it.
+pub async fn watch_ended(app: App) {
+    let mut ticks = interval(ENDED_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut since = None;
+    loop {
+        ticks.tick().await;
+        match close_ended(&app, since).await {
+            Ok(next) => since = Some(next),
+            Err(error) => tracing::debug!(%error, "ended sessions could not be looked for"),
+        }
+    }
+}
+
+/// Closes the connections of sessions that ended since `since`, and says from when to look next time: a little overlap, for
+/// what was being committed just now, or logged in with just now.
+async fn close_ended(app: &App, since: Option<DateTime<Utc>>) -> Result<DateTime<Utc>> {
     let now = store::now(&app.db).await?;
     for ended in store::ended_since(&app.db, since.unwrap_or(now - ENDED_OVERLAP)).await? {
-        end_sessions(app, &ended.user_id, ended.session_id, None);
+        end_sessions(app, &ended.user_id, ended.session_id.map_or(Which::All, Which::One), None);
     }
     Ok(now - ENDED_OVERLAP)
 }

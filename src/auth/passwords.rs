@@ -1,5 +1,5 @@
-//! Passwords: argon2id, off the async threads, only as many at once as there are cores, and only so many waiting,
-//! so that a storm of log-ins never delays a message.
+//! Passwords: argon2id, off the async threads, on half of the cores at the most, and only so many waiting, so that a storm of
+//! log-ins never delays a message.
 
 use crate::error::{Error, Result};
 use argon2::{
@@ -12,7 +12,7 @@ use std::sync::{
 };
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
-/// How many hashes may wait for a core; at some 20 ms each, a queue of about half a second a core.
+/// How many hashes may wait for a core; at some 20 ms each, a queue of less than a second.
 const QUEUE: usize = 32;
 
 /// The place where passwords are hashed.
@@ -37,7 +37,8 @@ impl Passwords {
     /// # Errors
     /// `INTERNAL_ERROR` if this machine cannot hash.
     pub fn new() -> Result<Self> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        // The other half is for everything else.
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
         Ok(Self { cores: Arc::new(Semaphore::new(cores)), waiting: AtomicUsize::new(0), dummy: hash("correct horse battery staple")? })
     }
 

@@ -1,6 +1,6 @@
 //! SQL of sessions, tokens and own accounts.
 
-use super::{AuthUser, Holder, Session, tokens::Claims};
+use super::{Holder, Session, Which, tokens::Claims};
 use crate::{
     error::{Error, Result},
     rooms::RoomId,
@@ -132,13 +132,24 @@ fn shortened(text: &str) -> &str {
     text.char_indices().nth(100).map_or(text, |(end, _)| &text[..end])
 }
 
-/// Begins a session of an own account.
+/// Begins a session of an own account, if its password is still the one of this hash; says whether. Holds the user's row, so that a
+/// change of the password comes before or after.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn begin_session(db: &mut PgConnection, id: Uuid, user_id: &UserId, expires_at: DateTime<Utc>) -> Result<()> {
-    query!("INSERT INTO sessions (id, user_id, expires_at) VALUES ($1, $2, $3)", id, user_id.as_str(), expires_at).execute(db).await?;
-    Ok(())
+pub async fn begin_session(db: &mut PgConnection, id: Uuid, user_id: &UserId, hash: &str, expires_at: DateTime<Utc>) -> Result<bool> {
+    let begun = query!(
+        "INSERT INTO sessions (id, user_id, expires_at)
+         SELECT $1, id, $4
+         FROM users
+         WHERE id = $2 AND password_hash = $3 AND deactivated_at IS NULL
+         FOR SHARE",
+        id,
+        user_id.as_str(),
+        hash,
+        expires_at
+    );
+    Ok(begun.execute(db).await?.rows_affected() == 1)
 }
 
 /// Makes an own account.
@@ -178,6 +189,49 @@ pub async fn account(db: impl PgExecutor<'_>, username: &str) -> Result<Option<(
     }))
 }
 
+/// The own account of a user, with its password's hash.
+///
+/// # Errors
+/// Those of the database.
+pub async fn own_account(db: impl PgExecutor<'_>, id: &UserId) -> Result<Option<(User, String)>> {
+    let row = query!(
+        r#"SELECT id AS "id: UserId", username, name, avatar_url, user_type AS "user_type: UserType", password_hash AS "password_hash!"
+           FROM users
+           WHERE id = $1 AND password_hash IS NOT NULL AND deactivated_at IS NULL"#,
+        id.as_str()
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| {
+        (User { id: row.id, username: row.username, name: row.name, avatar_url: row.avatar_url, user_type: row.user_type }, row.password_hash)
+    }))
+}
+
+/// Changes the password of an own account, if it is still the one of the old hash, where one is named; says whether.
+///
+/// # Errors
+/// Those of the database.
+pub async fn change_password(db: &mut PgConnection, user_id: &UserId, old_hash: Option<&str>, new_hash: &str) -> Result<bool> {
+    let changed = query!(
+        "UPDATE users
+         SET password_hash = $3
+         WHERE id = $1 AND password_hash IS NOT NULL AND ($2::text IS NULL OR password_hash = $2)",
+        user_id.as_str(),
+        old_hash,
+        new_hash
+    );
+    Ok(changed.execute(db).await?.rows_affected() == 1)
+}
+
+/// Forgets the refresh tokens of a session.
+///
+/// # Errors
+/// Those of the database.
+pub async fn forget_refresh_tokens(db: &mut PgConnection, session_id: Uuid) -> Result<()> {
+    query!("DELETE FROM refresh_tokens WHERE session_id = $1", session_id).execute(db).await?;
+    Ok(())
+}
+
 /// Keeps the hash of a refresh token.
 ///
 /// # Errors
@@ -187,7 +241,8 @@ pub async fn keep_refresh_token(db: &mut PgConnection, hash: &[u8], session_id: 
     Ok(())
 }
 
-/// Finds a refresh token and holds its row, so that two uses at once come one after the other.
+/// Finds a refresh token and holds its row, so that two uses at once come one after the other; and its user's, so that a change of
+/// the password comes before or after.
 ///
 /// # Errors
 /// Those of the database.
@@ -199,7 +254,8 @@ pub async fn lock_refresh_token(db: &mut PgConnection, hash: &[u8]) -> Result<Op
            JOIN sessions AS s ON s.id = r.session_id
            JOIN users AS u ON u.id = s.user_id
            WHERE r.hash = $1
-           FOR UPDATE OF r"#,
+           FOR UPDATE OF r
+           FOR SHARE OF u"#,
         hash
     );
     Ok(token.fetch_optional(db).await?.map(|row| {
@@ -217,26 +273,32 @@ pub async fn use_refresh_token(db: &mut PgConnection, hash: &[u8], at: DateTime<
     Ok(row.used_at)
 }
 
-/// Moves the end of a session.
+/// Moves the end of a session that stands; says whether it does.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn prolong_session(db: &mut PgConnection, id: Uuid, expires_at: DateTime<Utc>) -> Result<()> {
-    query!("UPDATE sessions SET expires_at = $2, last_used_at = now() WHERE id = $1", id, expires_at).execute(db).await?;
-    Ok(())
+pub async fn prolong_session(db: &mut PgConnection, id: Uuid, expires_at: DateTime<Utc>) -> Result<bool> {
+    let moved = query!("UPDATE sessions SET expires_at = $2, last_used_at = now() WHERE id = $1 AND revoked_at IS NULL", id, expires_at);
+    Ok(moved.execute(db).await?.rows_affected() == 1)
 }
 
-/// Ends one session of a user, or all of them; says how many.
+/// Ends sessions of a user; says how many.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn revoke(db: impl PgExecutor<'_>, user_id: &UserId, session_id: Option<Uuid>) -> Result<u64> {
+pub async fn revoke(db: impl PgExecutor<'_>, user_id: &UserId, which: Which) -> Result<u64> {
+    let (one, kept) = match which {
+        Which::All => (None, None),
+        Which::One(id) => (Some(id), None),
+        Which::AllBut(id) => (None, Some(id)),
+    };
     let done = query!(
         "UPDATE sessions
          SET revoked_at = now()
-         WHERE user_id = $1 AND ($2::uuid IS NULL OR id = $2) AND revoked_at IS NULL",
+         WHERE user_id = $1 AND ($2::uuid IS NULL OR id = $2) AND id IS DISTINCT FROM $3 AND revoked_at IS NULL",
         user_id.as_str(),
-        session_id
+        one,
+        kept
     )
     .execute(db)
     .await?;
@@ -293,20 +355,20 @@ pub async fn remove_expired(db: &sqlx::PgPool, most: i64) -> Result<u64> {
     Ok(sessions.execute(db).await?.rows_affected() + tokens.execute(db).await?.rows_affected())
 }
 
-/// A user's sessions that stand, newest first.
+/// A user's sessions that stand, newest first; `current` is the one that asks, if one does.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn sessions(db: impl PgExecutor<'_>, caller: &AuthUser, before: Option<Uuid>, limit: i64) -> Result<Vec<Session>> {
+pub async fn sessions(db: impl PgExecutor<'_>, user_id: &UserId, current: Option<Uuid>, before: Option<Uuid>, limit: i64) -> Result<Vec<Session>> {
     Ok(query_as!(
         Session,
-        r#"SELECT id, id = $2 AS "current!", created_at, last_used_at, expires_at
+        r#"SELECT id, id IS NOT DISTINCT FROM $2 AS "current!", created_at, last_used_at, expires_at
            FROM sessions
            WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now() AND ($3::uuid IS NULL OR id < $3)
            ORDER BY id DESC
            LIMIT $4"#,
-        caller.id().as_str(),
-        caller.session_id,
+        user_id.as_str(),
+        current,
         before,
         limit
     )

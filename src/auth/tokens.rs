@@ -1,21 +1,20 @@
-//! Access tokens: JWTs that we, or the system around us, signed with the shared secret.
+//! Access tokens: JWTs that we, or the system around us, signed with the shared secret, or that the system around us signed
+//! with a key of its own.
 //!
-//! The algorithm comes from here, never from the token: HS256 and nothing else. jsonwebtoken gets a provider that
-//! can do just that, over the hash crates that the database driver already has, instead of one that brings every
-//! algorithm along.
+//! The algorithm comes from the [key](super::public_keys), never from the token; the secret is for HS256 and nothing else.
 
+use super::{
+    public_keys::PublicKeys,
+    signatures::{self, ALGORITHMS, hmac_of},
+};
 use crate::{
-    config::{AuthSettings, Secret},
+    config::AuthSettings,
     error::{Error, Result},
     users::{UserId, UserType},
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use hmac::{Hmac, KeyInit, Mac};
-use jsonwebtoken::{
-    Algorithm, DecodingKey, EncodingKey, Header, Validation,
-    crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils},
-    errors::ErrorKind,
-};
+use hmac::{Hmac, Mac};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -26,6 +25,10 @@ const LEEWAY_SECONDS: i64 = 30;
 const SESSION_CLAIM: &str = "ires_sid";
 /// No token lives longer than this: a number beyond it is nonsense, not a time.
 const LATEST_EXPIRY: f64 = 253_402_300_799.0; // 9999-12-31T23:59:59Z
+
+const WRONG_SIGNATURE: &str = "its signature is wrong";
+/// Said of a token for whose algorithm there is no key.
+pub(super) const UNKNOWN_ALGORITHM: &str = "its algorithm is not accepted";
 
 /// What a verified token says.
 #[derive(Debug, Clone)]
@@ -50,49 +53,80 @@ pub struct Claims {
 
 /// Signs and verifies.
 pub struct Keys {
-    encoding: EncodingKey,
-    decoding: DecodingKey,
-    validation: Validation,
+    /// What is made of `JWT_SECRET`; none where all tokens are signed with the issuer's own keys.
+    secret: Option<SecretKeys>,
+    public: PublicKeys,
+    /// How a token is checked, by its algorithm.
+    validations: [Validation; ALGORITHMS.len()],
     issuer: Option<String>,
     audience: Option<String>,
     user_id_claim: Option<String>,
+}
+
+struct SecretKeys {
+    encoding: EncodingKey,
+    decoding: DecodingKey,
     refresh: Hmac<Sha256>,
 }
 
+impl SecretKeys {
+    fn new(secret: &[u8]) -> Self {
+        Self { encoding: EncodingKey::from_secret(secret), decoding: DecodingKey::from_secret(secret), refresh: hmac_of(secret) }
+    }
+}
+
+/// How a token of this algorithm is checked.
+fn validation(algorithm: Algorithm, settings: &AuthSettings) -> Validation {
+    let mut validation = Validation::new(algorithm);
+    validation.leeway = LEEWAY_SECONDS.unsigned_abs();
+    validation.validate_nbf = true;
+    validation.required_spec_claims.clear();
+    validation.required_spec_claims.insert("exp".to_owned());
+    validation.validate_aud = settings.jwt_audience.is_some();
+    if let Some(issuer) = &settings.jwt_issuer {
+        validation.set_issuer(&[issuer]);
+        validation.required_spec_claims.insert("iss".to_owned());
+    }
+    if let Some(audience) = &settings.jwt_audience {
+        validation.set_audience(&[audience]);
+        validation.required_spec_claims.insert("aud".to_owned());
+    }
+    validation
+}
+
 impl Keys {
-    /// Prepares the keys of the settings.
-    pub fn new(settings: &AuthSettings, secret: &Secret) -> Self {
-        // Another caller in this process may have been first, with the same provider.
-        let _ = PROVIDER.install_default();
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.leeway = LEEWAY_SECONDS.unsigned_abs();
-        validation.validate_nbf = true;
-        validation.required_spec_claims.clear();
-        validation.required_spec_claims.insert("exp".to_owned());
-        validation.validate_aud = settings.jwt_audience.is_some();
-        if let Some(issuer) = &settings.jwt_issuer {
-            validation.set_issuer(&[issuer]);
-            validation.required_spec_claims.insert("iss".to_owned());
-        }
-        if let Some(audience) = &settings.jwt_audience {
-            validation.set_audience(&[audience]);
-            validation.required_spec_claims.insert("aud".to_owned());
-        }
-        Self {
-            encoding: EncodingKey::from_secret(secret.reveal().as_bytes()),
-            decoding: DecodingKey::from_secret(secret.reveal().as_bytes()),
-            validation,
+    /// Prepares the keys of the settings. Those at a URL begin to be fetched.
+    ///
+    /// # Errors
+    /// One line for the operator.
+    pub fn new(settings: &AuthSettings) -> Result<Self, String> {
+        signatures::install();
+        Ok(Self {
+            secret: settings.jwt_secret.as_ref().map(|secret| SecretKeys::new(secret.reveal().as_bytes())),
+            public: PublicKeys::new(settings)?,
+            validations: ALGORITHMS.map(|algorithm| validation(algorithm, settings)),
             issuer: settings.jwt_issuer.clone(),
             audience: settings.jwt_audience.clone(),
             user_id_claim: settings.jwt_user_id_claim.clone(),
-            refresh: hmac_of(secret.reveal().as_bytes()),
-        }
+        })
+    }
+
+    /// Makes sure that there is a secret to make tokens with, and so that there are accounts of our own.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` otherwise.
+    pub fn require_secret(&self) -> Result<()> {
+        self.secret().map(|_| ())
+    }
+
+    fn secret(&self) -> Result<&SecretKeys> {
+        self.secret.as_ref().ok_or(Error::Forbidden("accounts are not kept here"))
     }
 
     /// Makes an access token. The same arguments make the same token.
     ///
     /// # Errors
-    /// `INTERNAL_ERROR` if it cannot be signed.
+    /// `FORBIDDEN` without a secret, `INTERNAL_ERROR` if it cannot be signed.
     pub fn mint(
         &self,
         user: &UserId,
@@ -103,6 +137,9 @@ impl Keys {
         expires: DateTime<Utc>,
     ) -> Result<String> {
         let mut claims = json!({ "sub": user, "userType": user_type, "iat": issued.timestamp(), "exp": expires.timestamp() });
+        if let Some(claim) = &self.user_id_claim {
+            claims[claim] = json!(user);
+        }
         if let Value::Object(claims) = &mut claims {
             let optional = [
                 ("name", name.map(str::to_owned)),
@@ -112,38 +149,39 @@ impl Keys {
             ];
             claims.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::String(value?)))));
         }
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding).map_err(Error::internal)
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.secret()?.encoding).map_err(Error::internal)
     }
 
     /// Checks a token's signature, times, issuer and audience, and reads it.
     ///
     /// # Errors
-    /// `AUTH_TOKEN_EXPIRED`, or `AUTH_TOKEN_INVALID` for everything else.
-    pub fn verify(&self, token: &str) -> Result<Claims> {
+    /// `AUTH_TOKEN_EXPIRED`, `UNAVAILABLE` if its key can be had from nowhere at the moment, or `AUTH_TOKEN_INVALID` for
+    /// everything else.
+    pub async fn verify(&self, token: &str) -> Result<Claims> {
         if token.len() > 8_192 {
             return Err(Error::TokenInvalid("it is too long"));
         }
         let header = jsonwebtoken::decode_header(token).map_err(|_| Error::TokenInvalid("it is not a JWT"))?;
-        if header.alg != Algorithm::HS256 {
-            return Err(Error::TokenInvalid("its algorithm is not accepted"));
-        }
         if header.jku.is_some() || header.jwk.is_some() || header.x5u.is_some() || header.crit.is_some() {
             return Err(Error::TokenInvalid("its header brings a key or a condition of its own"));
         }
-        let decoded = jsonwebtoken::decode::<Map<String, Value>>(token, &self.decoding, &self.validation);
-        let claims = decoded.map_err(|error| match error.kind() {
-            ErrorKind::ExpiredSignature => Error::TokenExpired,
-            ErrorKind::ImmatureSignature => Error::TokenInvalid("it is not valid yet"),
-            ErrorKind::InvalidIssuer => Error::TokenInvalid("its issuer is not accepted"),
-            ErrorKind::InvalidAudience => Error::TokenInvalid("its audience is not accepted"),
-            ErrorKind::MissingRequiredClaim(_) => Error::TokenInvalid("a required claim is missing"),
-            ErrorKind::InvalidSignature => Error::TokenInvalid("its signature is wrong"),
-            _ => Error::TokenInvalid("it is malformed"),
-        })?;
-        self.read(token, &claims.claims)
+        let place = ALGORITHMS.iter().position(|algorithm| *algorithm == header.alg);
+        let validation = &self.validations[place.ok_or(Error::TokenInvalid(UNKNOWN_ALGORITHM))?];
+        if header.alg == Algorithm::HS256 {
+            let secret = self.secret.as_ref().ok_or(Error::TokenInvalid(UNKNOWN_ALGORITHM))?;
+            return self.read(token, &decode(token, &secret.decoding, validation)?, true);
+        }
+        for key in self.public.find(header.alg, header.kid.as_deref()).await? {
+            match decode(token, &key.key, validation) {
+                // Another one may have signed it.
+                Err(Error::TokenInvalid(WRONG_SIGNATURE)) => {}
+                decoded => return self.read(token, &decoded?, false),
+            }
+        }
+        Err(Error::TokenInvalid(WRONG_SIGNATURE))
     }
 
-    fn read(&self, token: &str, claims: &Map<String, Value>) -> Result<Claims> {
+    fn read(&self, token: &str, claims: &Map<String, Value>, is_signed_with_secret: bool) -> Result<Claims> {
         let text = |name: &str| claims.get(name).and_then(Value::as_str).filter(|text| !text.contains('\0')).map(str::to_owned);
         let now = Utc::now();
         let expires = claims.get("exp").and_then(Value::as_f64).filter(|exp| (0.0..=LATEST_EXPIRY).contains(exp));
@@ -178,7 +216,8 @@ impl Keys {
             (Some(Value::String(word)), _) => Some(UserType::parse(word).ok_or(Error::UserTypeInvalid)?),
             (Some(_), _) => return Err(Error::UserTypeInvalid),
         };
-        let session_id = match claims.get(SESSION_CLAIM) {
+        // Nobody else names our sessions.
+        let session_id = match claims.get(SESSION_CLAIM).filter(|_| is_signed_with_secret) {
             Some(Value::String(id)) => Some(id.parse().map_err(|_| Error::TokenInvalid("its session is malformed"))?),
             Some(_) => return Err(Error::TokenInvalid("its session is malformed")),
             None => None,
@@ -205,12 +244,29 @@ impl Keys {
     }
 
     /// The refresh token that follows this one. Derived, so that a lost reply can be repeated without keeping it.
-    pub fn next_refresh_token(&self, token: &str) -> String {
-        let mut mac = self.refresh.clone();
+    ///
+    /// # Errors
+    /// `FORBIDDEN` without a secret.
+    pub fn next_refresh_token(&self, token: &str) -> Result<String> {
+        let mut mac = self.secret()?.refresh.clone();
         mac.update(b"ires-chat refresh token\0");
         mac.update(token.as_bytes());
-        base64_url(&mac.finalize().into_bytes())
+        Ok(base64_url(&mac.finalize().into_bytes()))
     }
+}
+
+fn decode(token: &str, key: &DecodingKey, validation: &Validation) -> Result<Map<String, Value>> {
+    let decoded = jsonwebtoken::decode::<Map<String, Value>>(token, key, validation);
+    let claims = decoded.map_err(|error| match error.kind() {
+        ErrorKind::ExpiredSignature => Error::TokenExpired,
+        ErrorKind::ImmatureSignature => Error::TokenInvalid("it is not valid yet"),
+        ErrorKind::InvalidIssuer => Error::TokenInvalid("its issuer is not accepted"),
+        ErrorKind::InvalidAudience => Error::TokenInvalid("its audience is not accepted"),
+        ErrorKind::MissingRequiredClaim(_) => Error::TokenInvalid("a required claim is missing"),
+        ErrorKind::InvalidSignature => Error::TokenInvalid(WRONG_SIGNATURE),
+        _ => Error::TokenInvalid("it is malformed"),
+    })?;
+    Ok(claims.claims)
 }
 
 /// A new refresh token: 256 random bits.
@@ -226,49 +282,4 @@ pub fn hash_of(token: &str) -> Vec<u8> {
 fn base64_url(bytes: &[u8]) -> String {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     URL_SAFE_NO_PAD.encode(bytes)
-}
-
-#[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104)")]
-fn hmac_of(key: &[u8]) -> Hmac<Sha256> {
-    Hmac::new_from_slice(key).expect("HMAC takes any key")
-}
-
-static PROVIDER: CryptoProvider = CryptoProvider {
-    signer_factory: |algorithm, key| hs256(*algorithm, Ok(key.as_bytes())).map(|hs256| Box::new(hs256) as Box<dyn JwtSigner>),
-    verifier_factory: |algorithm, key| hs256(*algorithm, key.try_get_as_bytes()).map(|hs256| Box::new(hs256) as Box<dyn JwtVerifier>),
-    key_utils: KeyUtils::new_unimplemented(),
-};
-
-fn hs256(algorithm: Algorithm, key: jsonwebtoken::errors::Result<&[u8]>) -> jsonwebtoken::errors::Result<Hs256> {
-    if algorithm == Algorithm::HS256 { Ok(Hs256(hmac_of(key?))) } else { Err(ErrorKind::InvalidAlgorithm.into()) }
-}
-
-struct Hs256(Hmac<Sha256>);
-
-impl signature::Signer<Vec<u8>> for Hs256 {
-    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, signature::Error> {
-        let mut mac = self.0.clone();
-        mac.update(message);
-        Ok(mac.finalize().into_bytes().to_vec())
-    }
-}
-
-impl signature::Verifier<Vec<u8>> for Hs256 {
-    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
-        let mut mac = self.0.clone();
-        mac.update(message);
-        mac.verify_slice(signature).map_err(|_| signature::Error::new())
-    }
-}
-
-impl JwtSigner for Hs256 {
-    fn algorithm(&self) -> Algorithm {
-        Algorithm::HS256
-    }
-}
-
-impl JwtVerifier for Hs256 {
-    fn algorithm(&self) -> Algorithm {
-        Algorithm::HS256
-    }
 }

@@ -49,7 +49,7 @@ pub struct Verify {
 }
 
 /// Does it.
-pub fn run(token: Token) -> Result<(), Failure> {
+pub async fn run(token: Token) -> Result<(), Failure> {
     match token {
         Token::Mint(mint) => {
             let user = UserId::parse(&mint.user).ok_or_else(|| failed("a user's id has 1 to 128 characters"))?;
@@ -58,7 +58,7 @@ pub fn run(token: Token) -> Result<(), Failure> {
             println!("{}", keys(mint.auth)?.mint(&user, user_type, mint.name.as_deref(), None, now, now + mint.ttl).map_err(failed)?);
         }
         Token::Verify(verify) => {
-            let claims = keys(verify.auth)?.verify(&verify.token).map_err(|error| failed(format!("{}: {error}", error.code().0)))?;
+            let claims = keys(verify.auth)?.verify(&verify.token).await.map_err(|error| failed(format!("{}: {error}", error.code().0)))?;
             let shown = json!({ "sub": claims.user_id, "userType": claims.user_type, "expiresAt": ires_chat::time::format(claims.expires_at), "name": claims.name });
             println!("{shown}");
         }
@@ -69,6 +69,8 @@ pub fn run(token: Token) -> Result<(), Failure> {
 /// The keys that these settings name.
 pub(super) fn keys(mut settings: AuthSettings) -> Result<Keys, Failure> {
     read_secret(&mut settings.jwt_secret, settings.jwt_secret_file.as_ref(), "JWT_SECRET").map_err(Failure::Misconfigured)?;
-    let secret = settings.jwt_secret.clone().ok_or_else(|| Failure::Misconfigured("JWT_SECRET is missing".to_owned()))?;
-    Ok(Keys::new(&settings, &secret))
+    if settings.jwt_secret.is_none() && settings.jwks_url.is_none() && settings.jwt_public_key_file.is_none() {
+        return Err(Failure::Misconfigured("JWT_SECRET is missing".to_owned()));
+    }
+    Keys::new(&settings).map_err(Failure::Misconfigured)
 }

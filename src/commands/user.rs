@@ -4,7 +4,7 @@ use super::{connect, failed};
 use crate::Failure;
 use clap::{Args, Subcommand};
 use ires_chat::{
-    auth::{Registration, make_account, passwords::Passwords},
+    auth::{self, Registration, Which, make_account, passwords::Passwords, read_new_password, set_password},
     config::{DatabaseSettings, slug},
     payload::Fields,
     rooms,
@@ -12,7 +12,9 @@ use ires_chat::{
 };
 use serde::Serialize;
 use serde_json::json;
+use sqlx::PgConnection;
 use std::io::{BufRead, stdin};
+use uuid::Uuid;
 
 /// What to do.
 #[derive(Subcommand)]
@@ -25,6 +27,12 @@ pub enum User {
     Deactivate(Named),
     /// Let a user in again
     Activate(Named),
+    /// Give an account another password, read from standard input, and end its sessions
+    Password(Named),
+    /// List a user's sessions, newest first, one JSON object a line
+    Sessions(Named),
+    /// End a user's sessions, or one of them; servers close its sockets within a second
+    Revoke(Revoke),
 }
 
 /// A new account.
@@ -51,13 +59,29 @@ pub struct Named {
     database: DatabaseSettings,
 }
 
+/// Sessions to end.
+#[derive(Args)]
+pub struct Revoke {
+    #[command(flatten)]
+    named: Named,
+    /// The session's id [default: all of them]
+    #[arg(long)]
+    session: Option<Uuid>,
+}
+
+impl Named {
+    /// The user's id, and a connection to the database.
+    async fn open(self) -> Result<(UserId, PgConnection), Failure> {
+        let id = UserId::parse(&self.id).ok_or_else(|| failed("a user's id has 1 to 128 characters"))?;
+        Ok((id, connect(self.database).await?))
+    }
+}
+
 /// Does it.
 pub async fn run(user: User) -> Result<(), Failure> {
     match user {
         User::Add(add) => {
-            let mut password = String::new();
-            stdin().lock().read_line(&mut password).map_err(failed)?;
-            let payload = json!({ "username": add.username, "name": add.name, "password": password.trim_end_matches(['\r', '\n']) });
+            let payload = json!({ "username": add.username, "name": add.name, "password": read_line()? });
             let new = Registration::read(Fields::of(payload).map_err(failed)?).map_err(failed)?;
             let mut db = connect(add.database).await?;
             let hash = Passwords::new().map_err(failed)?.hash(new.password.clone()).await.map_err(failed)?;
@@ -76,12 +100,41 @@ pub async fn run(user: User) -> Result<(), Failure> {
         }
         User::Deactivate(named) => set_active(named, false).await,
         User::Activate(named) => set_active(named, true).await,
+        User::Password(named) => {
+            let mut fields = Fields::of(json!({ "password": read_line()? })).map_err(failed)?;
+            let password = read_new_password(&mut fields, "password");
+            fields.finish().map_err(failed)?;
+            let (id, mut db) = named.open().await?;
+            let hash = Passwords::new().map_err(failed)?.hash(password).await.map_err(failed)?;
+            if set_password(&mut db, &id, &hash).await.map_err(failed)? { Ok(()) } else { Err(failed("there is no account of this id")) }
+        }
+        User::Sessions(named) => {
+            let (id, mut db) = named.open().await?;
+            let mut before = None;
+            loop {
+                let sessions = auth::store::sessions(&mut db, &id, None, before, 1_000).await.map_err(failed)?;
+                let Some(last) = sessions.last() else { return Ok(()) };
+                before = Some(last.id);
+                sessions.iter().try_for_each(print)?;
+            }
+        }
+        User::Revoke(Revoke { named, session }) => {
+            let (id, mut db) = named.open().await?;
+            let ended = auth::store::revoke(&mut db, &id, session.map_or(Which::All, Which::One)).await.map_err(failed)?;
+            if ended > 0 { Ok(()) } else { Err(failed("there is no such session")) }
+        }
     }
 }
 
+/// A line of standard input.
+fn read_line() -> Result<String, Failure> {
+    let mut line = String::new();
+    stdin().lock().read_line(&mut line).map_err(failed)?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
 async fn set_active(named: Named, active: bool) -> Result<(), Failure> {
-    let id = UserId::parse(&named.id).ok_or_else(|| failed("a user's id has 1 to 128 characters"))?;
-    let mut db = connect(named.database).await?;
+    let (id, mut db) = named.open().await?;
     if store::set_active(&mut db, &id, active).await.map_err(failed)? { Ok(()) } else { Err(failed("there is no such user")) }
 }
 

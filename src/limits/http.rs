@@ -104,9 +104,10 @@ impl Visitor {
 
 /// Routes below a prefix, each caller within their limits.
 pub fn limited(router: Router<App>, described: &[Route], app: &App, prefix: &'static str) -> Router<App> {
-    let mut classes: HashMap<&'static str, Vec<(Method, Class)>> = HashMap::new();
+    let mut classes: HashMap<&'static str, Vec<(Method, Entry)>> = HashMap::new();
     for route in described {
-        classes.entry(route.path).or_default().extend(route.class.map(|class| (route.method.clone(), class)));
+        let entry = route.class.map(|class| (route.method.clone(), Entry { class, open: route.operation.open }));
+        classes.entry(route.path).or_default().extend(entry);
     }
     router.layer(from_fn_with_state(Gate { app: app.clone(), prefix, classes: Arc::new(classes) }, enter))
 }
@@ -115,32 +116,43 @@ pub fn limited(router: Router<App>, described: &[Route], app: &App, prefix: &'st
 struct Gate {
     app: App,
     prefix: &'static str,
-    classes: Arc<HashMap<&'static str, Vec<(Method, Class)>>>,
+    classes: Arc<HashMap<&'static str, Vec<(Method, Entry)>>>,
+}
+
+/// What it takes to be let in to a route.
+#[derive(Clone, Copy)]
+struct Entry {
+    /// A token of the bucket of this class.
+    class: Class,
+    /// And nothing else.
+    open: bool,
 }
 
 impl Gate {
-    /// The class of a request; none for a method that its route does not have.
-    fn class(&self, request: &Request) -> Option<Class> {
+    /// What a request takes; nothing is known of a method that its route does not have.
+    fn entry(&self, request: &Request) -> Option<Entry> {
         let path = request.extensions().get::<MatchedPath>()?.as_str().strip_prefix(self.prefix)?;
         let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
-        self.classes.get(path)?.iter().find(|(known, _)| known == method).map(|(_, class)| *class)
+        self.classes.get(path)?.iter().find(|(known, _)| known == method).map(|(_, entry)| *entry)
     }
 
     /// Finds out who calls, and takes a token of theirs.
-    async fn admit(&self, class: Class, request: &mut Request) -> Result<(Verdict, Source)> {
+    async fn admit(&self, Entry { class, open }: Entry, request: &mut Request) -> Result<(Verdict, Source)> {
         let limits = &self.app.limits;
         let visitor = request.extensions().get::<Visitor>().ok_or_else(|| Error::internal("a request without an address"))?;
         let (address, source) = (visitor.address(), Source::Address(address::source(visitor.address())));
-        if class.is_by_address() {
-            return Ok((limits.take_of_address(class, address), source));
-        }
+        // Whoever is refused here is not looked up.
+        let by_address = match class.is_by_address().then(|| limits.take_of_address(class, address)) {
+            Some(verdict) if open || verdict.wait.is_some() => return Ok((verdict, source)),
+            verdict => verdict,
+        };
         let found = match bearer(request.headers()) {
             Ok(token) => auth::recognise(&self.app, token).await,
             Err(error) => Err(error),
         };
         match found {
             Ok(user) => {
-                let (verdict, source) = (limits.take(class, &user.user), Source::User(user.id().clone()));
+                let (verdict, source) = (by_address.unwrap_or_else(|| limits.take(class, &user.user)), Source::User(user.id().clone()));
                 request.extensions_mut().insert(Caller(Arc::new(user)));
                 Ok((verdict, source))
             }
@@ -154,14 +166,14 @@ impl Gate {
 }
 
 async fn enter(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let Some(class) = gate.class(&request) else { return next.run(request).await };
-    let (verdict, source) = match gate.admit(class, &mut request).await {
+    let Some(entry) = gate.entry(&request) else { return next.run(request).await };
+    let (verdict, source) = match gate.admit(entry, &mut request).await {
         Ok(admitted) => admitted,
         Err(error) => return error.into_response(),
     };
     let mut response = match verdict.refusal() {
         Some(error) => {
-            let refusing = verdict.left.iter().flatten().last().map_or(class, |left| left.class);
+            let refusing = verdict.left.iter().flatten().last().map_or(entry.class, |left| left.class);
             match (&source, request.extensions().get::<Visitor>()) {
                 (Source::Address(_), Some(visitor)) => visitor.note_refusal(&gate.app, refusing),
                 _ => _ = gate.app.limits.note_refusal(refusing, &source),

@@ -226,7 +226,7 @@ impl Limits {
     /// keep its owner from it, and whether there is such an account makes no difference.
     pub async fn delay_log_in(&self, username: &str) {
         let Some((rates, accounts)) = self.rates.as_ref().and_then(|rates| Some((rates, rates.accounts.as_ref()?))) else { return };
-        if let Err(until) = accounts.check_key(&rates.hasher.hash_one(username)) {
+        if let Err(until) = accounts.check_key(&rates.hasher.hash_one(username.to_lowercase())) {
             sleep(until.wait_time_from(accounts.clock().now()).min(DELAY)).await;
         }
     }

@@ -183,18 +183,24 @@ impl Connection {
         self.read().user.clone()
     }
 
-    /// Remembers who it is, or a later expiry of the same.
-    pub fn set_user(&self, user: Arc<AuthUser>) {
+    /// Remembers who it is for the first time, and the place that it takes.
+    pub(super) fn become_user(&self, user: Arc<AuthUser>, slot: Slot<UserId>) {
         let mut identity = self.write();
         identity.user = Some(user);
+        identity.slot = Some(slot);
         identity.expiring_told = false;
         identity.waits_for_database = false;
     }
 
-    /// Remembers who it is for the first time, and the place that it takes.
-    pub(super) fn become_user(&self, user: Arc<AuthUser>, slot: Slot<UserId>) {
-        self.set_user(user);
-        self.write().slot = Some(slot);
+    /// Lets it stay as long as another token of its user lasts, and makes it one of that token's session; unless the token that it
+    /// has lasts as long. Gives what counts now.
+    pub fn renew(&self, user: Arc<AuthUser>) -> Arc<AuthUser> {
+        let mut identity = self.write();
+        if let Some(known) = identity.user.as_ref().filter(|known| known.expires_at >= user.expires_at) {
+            return known.clone();
+        }
+        identity.expiring_told = false;
+        identity.user.insert(user).clone()
     }
 
     /// Is nobody's again; says whose it was, if it was anybody's, and gives the place back.

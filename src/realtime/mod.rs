@@ -17,7 +17,7 @@ pub use frames::Told;
 pub use lately::Lately;
 
 use crate::{
-    auth::AuthUser,
+    auth::{AuthUser, Which},
     error::Error,
     limits::Slot,
     rooms::RoomId,
@@ -30,7 +30,6 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
-use uuid::Uuid;
 use wire::{Outbox, Upgrades};
 
 /// All connections of this process, and the way to them.
@@ -228,10 +227,10 @@ impl Realtime {
         }
     }
 
-    /// Closes a user's connections of one session, or all of them, but one, and says why.
-    pub fn end_sessions(&self, user: &UserId, session: Option<Uuid>, except: Option<ConnectionId>) {
+    /// Closes a user's connections of some sessions, but one connection, and says why.
+    pub fn end_sessions(&self, user: &UserId, which: Which, except: Option<ConnectionId>) {
         for connection in self.connections_of(user) {
-            let ended = connection.known_user().is_some_and(|user| session.is_none_or(|session| user.session_id == session));
+            let ended = connection.known_user().is_some_and(|user| which.includes(user.session_id));
             if ended && Some(connection.id) != except && !connection.is_closed() {
                 connection.refuse(Error::Revoked);
             }

@@ -71,10 +71,9 @@ const READ_BUFFER: usize = 1_024;
 /// One line for the operator.
 pub async fn prepare(settings: Settings) -> Result<App, String> {
     let url = settings.database.database_url.clone().ok_or("DATABASE_URL is missing: set it, or run `ires-chat dev` to try things out")?;
-    let secret = settings.auth.jwt_secret.clone().ok_or("JWT_SECRET is missing")?;
     let options = database::options(&url, settings.database.database_timeout)?;
     let (default_room, epoch) = prepare_database(&options, &settings).await?;
-    let keys = Keys::new(&settings.auth, &secret);
+    let keys = Keys::new(&settings.auth)?;
     let passwords = tokio::task::spawn_blocking(Passwords::new).await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
     let realtime = Arc::new(Realtime::default());
     let turns = Arc::default();
@@ -109,6 +108,7 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
     tokio::spawn(presence::tell_edges(app.clone(), edges));
     tokio::spawn(receipts::telling::tell_moved(app.clone()));
     tokio::spawn(session::watch(app.clone()));
+    tokio::spawn(auth::watch_ended(app.clone()));
     tokio::spawn(lobby::roles::watch(app.clone()));
     tokio::spawn(search::indexing::run(app.clone(), options));
     Ok(app)

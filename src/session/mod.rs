@@ -50,8 +50,8 @@ const TICK: Duration = Duration::from_millis(250);
 const SIZES_EVERY: u32 = 20;
 /// How often expired sessions are removed: every hour.
 const CLEAN_EVERY: u32 = 14_400;
-/// How often sessions that ended elsewhere, and rooms that were made slow there, are looked for (the contract's 1 s).
-const ENDED_EVERY: u32 = 4;
+/// How often rooms that were made slow elsewhere are looked for: every second.
+const SLOW_EVERY: u32 = 4;
 /// How often buckets that are full again are forgotten: every minute.
 const FORGET_EVERY: u32 = 240;
 /// How long a socket may take from its admission to its connection.
@@ -333,11 +333,13 @@ fn on_login(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
             Err(error) if known.is_some() || matches!(error, Error::Unavailable) => return Err(error),
             Err(error) => return Ok(Outcome::Refused(error)),
         };
-        let data = Authenticated { user: user.user.clone(), session_id: user.session_id, token_expires_at: user.expires_at };
+        let authenticated =
+            |user: &AuthUser| Authenticated { user: user.user.clone(), session_id: user.session_id, token_expires_at: user.expires_at };
+        let mut data = authenticated(&user);
         match known {
             Some(known) if known.id() != user.id() => return Err(Error::IdentityMismatch),
             Some(_) => {
-                connection.set_user(Arc::new(user));
+                data = authenticated(&connection.renew(Arc::new(user)));
                 connection.notify("auth.login", "success", "Authenticated.", &data);
             }
             None => {
@@ -393,7 +395,6 @@ pub async fn watch(app: App) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut count: u32 = 0;
-    let mut ended_until = None;
     loop {
         ticks.tick().await;
         count = count.wrapping_add(1);
@@ -407,16 +408,10 @@ pub async fn watch(app: App) {
         {
             tracing::warn!(%error, users = seen.len(), "last seen could not be written");
         }
-        if count.is_multiple_of(ENDED_EVERY) {
-            match auth::close_ended(&app, ended_until).await {
-                Ok(until) => {
-                    ended_until = Some(until);
-                    if let Err(error) = app.slow_rooms.refresh(&app.db).await {
-                        tracing::debug!(%error, "rooms in slow mode could not be looked for");
-                    }
-                }
-                Err(error) => tracing::debug!(%error, "ended sessions could not be looked for"),
-            }
+        if count.is_multiple_of(SLOW_EVERY)
+            && let Err(error) = app.slow_rooms.refresh(&app.db).await
+        {
+            tracing::debug!(%error, "rooms in slow mode could not be looked for");
         }
         if count.is_multiple_of(CLEAN_EVERY)
             && let Err(error) = auth::remove_expired(&app).await

@@ -42,7 +42,7 @@ pub const TOLD: &[ServerEvent] = &[
 /// Type, level, what it is about, and what it carries.
 const NOTIFICATIONS: &[(&str, &str, &str, Shape)] = &[
     ("session.ready", "success", "Who one is, and one's rooms: the first event of an authenticated socket.", shape::<SessionReady>),
-    ("auth.login", "success", "A new token was accepted: its expiry counts.", shape::<Authenticated>),
+    ("auth.login", "success", "Another token was accepted: the one that lasts longer counts, and its session.", shape::<Authenticated>),
     ("auth.logout", "info", "The session has ended; the connection is closed.", shape::<LoggedOut>),
     ("auth.expiring", "warning", "The token expires: emit `auth:login` with a new one.", shape::<TokenExpiring>),
     (

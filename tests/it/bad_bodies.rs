@@ -12,6 +12,7 @@ fn routes() -> Vec<(Method, &'static str, Value)> {
         (Method::POST, "/auth/login", json!({ "username": "someone", "password": "long enough" })),
         (Method::POST, "/auth/refresh", json!({ "refreshToken": "x" })),
         (Method::PATCH, "/users/me", json!({ "name": "A" })),
+        (Method::PUT, "/users/me/password", json!({ "currentPassword": "long enough", "newPassword": "long enough" })),
         (Method::POST, "/rooms", json!({ "name": "den" })),
         (Method::PATCH, "/rooms/{room}", json!({ "name": "lair" })),
         (Method::PUT, "/rooms/{room}/members/bob", json!({ "role": "member" })),

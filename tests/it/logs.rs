@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, eventually, token};
+use crate::support::{PASSWORD, TestApp, eventually, token};
 
 /// A session in which everything loggable happens; gives the secrets that must not show.
 async fn busy_session(app: &TestApp) -> Vec<String> {
@@ -23,9 +23,12 @@ async fn busy_session(app: &TestApp) -> Vec<String> {
     app.holder("x", forged.clone()).get("/users/me").await.expect(401);
     let refresh = alice.login["refreshToken"].as_str().unwrap().to_owned();
     app.post("/api/v1/auth/refresh", &json!({ "refreshToken": refresh })).await.expect(200);
+    let change = json!({ "currentPassword": PASSWORD, "newPassword": "the next password" });
+    let changed = alice.put("/users/me/password", &change).await.expect(200);
+    let next = changed["refreshToken"].as_str().unwrap().to_owned();
     socket.close().await;
-    let secrets = [&alice.token, &bob.token, &forged, &refresh].map(|token| signature(token).to_owned());
-    let words = ["words nobody else", "correct horse battery", crate::support::token::SECRET];
+    let secrets = [&alice.token, &bob.token, &forged, &refresh, &next].map(|token| signature(token).to_owned());
+    let words = ["words nobody else", "correct horse battery", "the next password", crate::support::token::SECRET];
     secrets.into_iter().chain(words.map(str::to_owned)).collect()
 }
 

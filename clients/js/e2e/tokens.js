@@ -75,6 +75,22 @@ const scenes = {
     return chat;
   },
 
+  async 'another password ends the sessions elsewhere, and this one goes on past its next refreshes'() {
+    const account = { username: `dora-${process.pid}`, password: 'correct horse' };
+    await post('/auth/register', account);
+    const [chat, other] = [new IresChat(url, { login: account }), new IresChat(url, { login: account })];
+    await Promise.all([told(chat, 'ready'), told(other, 'ready')]);
+    const stopped = told(other, 'stopped');
+    await assert.rejects(chat.changePassword('wrong horse', 'battery staple'), { code: 'INVALID_CREDENTIALS' });
+    await chat.changePassword(account.password, 'battery staple');
+    assert.equal((await stopped).code, 'AUTH_REVOKED');
+    other.close();
+    await told(chat, 'session');
+    await told(chat, 'session');
+    await chat.send('general', 'still here');
+    return chat;
+  },
+
   async 'logging out closes'() {
     const chat = new IresChat(url, { login });
     await chat.logout();

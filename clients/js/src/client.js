@@ -38,6 +38,7 @@ export class IresChat extends Acts {
   #connection;
   #outbox;
   #kept;
+  #tokens;
   #syncer;
   /** All rooms, also those of which only a number is known so far. */
   #all = new Map();
@@ -65,7 +66,7 @@ export class IresChat extends Acts {
     const [timeoutMs, patienceMs] = [settings.ackTimeoutMs, settings.requestTimeoutMs];
     this.#rest = new Rest({ url: base, fetch: settings.fetch, timers, wait, random, timeoutMs, patienceMs });
     const tokens = tokensFrom(settings, { rest: this.#rest, timers, wait, tell: (session) => this.emit('session', session) });
-    this.#rest.tokens = tokens;
+    this.#tokens = this.#rest.tokens = tokens;
     this.#connection = new Connection({ ...settings, url: base + settings.namespace, tokens, timers, wait });
     this.#outbox = new Outbox({
       send: (payload) => this.#connection.request('chat:message', payload),
@@ -389,6 +390,16 @@ export class IresChat extends Acts {
 
   whisper(event, payload) {
     this.#connection.whisper(event, payload);
+  }
+
+  /**
+   * Gives the account another password; its sessions elsewhere end, and this one goes on. Tried once: if the answer is lost, one of
+   * the two passwords is right.
+   */
+  async changePassword(currentPassword, newPassword) {
+    const token = await this.#tokens.current();
+    const loggedIn = await this.#rest.once('PUT', '/users/me/password', { currentPassword, newPassword }, token);
+    this.#tokens.adopt(loggedIn, newPassword);
   }
 
   /** A REST request below `/api/v1`, with the token; for what may be done twice. */

@@ -44,6 +44,9 @@ class Tokens {
     this.#goodUntil = Date.now() + ms;
   }
 
+  /** Another password came with these tokens: whoever has no password has no use for them. */
+  adopt() {}
+
   /** The server would not have this token. */
   refuse(token, error) {
     if (token !== this.#token) return;
@@ -129,6 +132,11 @@ class Account extends Tokens {
   #ask() {
     if (this.#refreshToken) return this.#rest.once('POST', '/auth/refresh', { refreshToken: this.#refreshToken });
     return this.#rest.once('POST', '/auth/login', this.#credentials);
+  }
+
+  adopt(loggedIn, password) {
+    if (this.#credentials) this.#credentials = { ...this.#credentials, password };
+    this.keep(this.#take(loggedIn));
   }
 
   /** A session that ended because of an answer that was lost was ended by nobody. */
