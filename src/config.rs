@@ -3,7 +3,7 @@
 //! Every value is checked while it is parsed; [`Settings::check`] then settles what needs more than one of them.
 //! Secrets are hidden from `Debug`, so that a settings dump can be shown.
 
-use crate::limits::LimitSettings;
+use crate::{admin::AdminSettings, limits::LimitSettings};
 use clap::{Args, Command, CommandFactory, ValueEnum};
 use std::{collections::BTreeSet, fmt, fs, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
@@ -62,6 +62,9 @@ pub struct Settings {
     /// How much anybody may do.
     #[command(flatten)]
     pub limits: LimitSettings,
+    /// Who may look at it from outside.
+    #[command(flatten)]
+    pub admin: AdminSettings,
     /// Where everything is kept.
     #[command(flatten)]
     pub database: DatabaseSettings,
@@ -294,6 +297,7 @@ impl Settings {
     pub fn check(mut self) -> Result<Self, String> {
         read_secret(&mut self.auth.jwt_secret, self.auth.jwt_secret_file.as_ref(), "JWT_SECRET")?;
         read_secret(&mut self.database.database_url, self.database.database_url_file.as_ref(), "DATABASE_URL")?;
+        self.admin.check(&self.sockets.namespaces)?;
         let Some(secret) = &self.auth.jwt_secret else {
             return Err(
                 "JWT_SECRET is missing: set it to the secret of the system that issues your tokens, or to a new one: openssl rand -base64 48".into(),

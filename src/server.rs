@@ -1,6 +1,7 @@
 //! Assembly: every route, every namespace, the order of the layers, and the life of the server.
 
 use crate::{
+    admin,
     app::{App, Parts},
     auth::{self, passwords::Passwords, tokens::Keys},
     config::{AuthMode, HttpSettings, Settings, SocketSettings, Switch, Transport},
@@ -372,5 +373,6 @@ fn sockets(app: &App) -> (SocketIoLayer, SocketIo) {
         let connected = async move |id| session::connected(&connecting, &id);
         io.ns(namespace.clone(), connected.with(admit));
     }
+    admin::socket::open(app, &io);
     (layer, io)
 }
