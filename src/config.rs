@@ -4,6 +4,7 @@
 //! Secrets are hidden from `Debug`, so that a settings dump can be shown.
 
 use crate::{
+    admin::AdminSettings,
     auth::public_keys::{self, jwks_url},
     draining::DrainSettings,
     limits::LimitSettings,
@@ -70,6 +71,9 @@ pub struct Settings {
     /// How the server stops.
     #[command(flatten)]
     pub draining: DrainSettings,
+    /// Who may look at it from outside.
+    #[command(flatten)]
+    pub admin: AdminSettings,
     /// Where everything is kept.
     #[command(flatten)]
     pub database: DatabaseSettings,
@@ -326,6 +330,7 @@ impl Settings {
     pub fn check(mut self) -> Result<Self, String> {
         read_secret(&mut self.auth.jwt_secret, self.auth.jwt_secret_file.as_ref(), "JWT_SECRET")?;
         read_secret(&mut self.database.database_url, self.database.database_url_file.as_ref(), "DATABASE_URL")?;
+        self.admin.check(&self.sockets.namespaces)?;
         public_keys::check(&self.auth)?;
         if let Some(secret) = &self.auth.jwt_secret {
             check_secret(secret, self.auth.allow_weak_secret)?;

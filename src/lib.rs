@@ -17,8 +17,9 @@
 //! [`messages`] ◄ [`receipts`] ◄ [`lobby`] ◄ [`sync`] ◄ [`session`]; beside [`sync`] stands [`search`], which nobody uses. What may become of a message is in folders inside [`messages`]. Under
 //! them lie [`realtime`], [`socket`], [`routes`], [`extract`], [`payload`],
 //! [`limits`], [`draining`], [`gathering`], [`recent`], [`error`] and [`config`]; [`server`] puts everything together. [`specs`] makes documents of
-//! what is registered there. [`mod@bench`] is the load that all of this is measured with.
+//! what is registered there. [`admin`] shows operators who is connected. [`mod@bench`] is the load that all of this is measured with.
 
+pub mod admin;
 pub mod app;
 pub mod auth;
 pub mod bench;

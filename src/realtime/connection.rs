@@ -263,6 +263,24 @@ impl Connection {
         self.socket.ns()
     }
 
+    /// How it is connected, in the protocol's words.
+    pub fn transport(&self) -> &'static str {
+        match self.socket.transport_type() {
+            TransportType::Websocket => "websocket",
+            TransportType::Polling => "polling",
+        }
+    }
+
+    /// What the client's program calls itself.
+    pub fn user_agent(&self) -> Option<&str> {
+        self.socket.req_parts().headers.get("user-agent")?.to_str().ok()
+    }
+
+    /// The first of the rooms in whose audience it is.
+    pub fn first_rooms(&self, most: usize) -> Vec<RoomId> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner).iter().take(most).copied().collect()
+    }
+
     /// Whether it is in a room's audience.
     pub fn hears(&self, room: RoomId) -> bool {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner).contains(&room)

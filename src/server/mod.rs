@@ -6,6 +6,7 @@ mod listening;
 mod stopping;
 
 use crate::{
+    admin,
     app::{App, Parts},
     auth::{self, passwords::Passwords, tokens::Keys},
     config::{AuthMode, HttpSettings, Settings, SocketSettings, Switch, Transport},
@@ -324,5 +325,6 @@ fn sockets(app: &App) -> SocketIoLayer {
         let connected = async move |id| session::connected(&connecting, &id);
         io.ns(namespace.clone(), connected.with(admit));
     }
+    admin::socket::open(app, &io);
     layer
 }

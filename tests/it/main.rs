@@ -4,6 +4,7 @@
 mod support;
 
 mod accounts;
+mod admin_ui;
 mod arrivals;
 mod attack_load;
 mod attack_races;

@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows the server's code: only its command line, its environment, its ready line and its wire.
 
+mod admin;
 mod app;
 pub mod cluster;
 pub mod contract;
@@ -29,6 +30,7 @@ mod user;
 mod wait;
 pub mod websocket;
 
+pub use admin::AdminUi;
 pub use app::{PASSWORD, TestApp, free_port};
 pub use database::Database;
 pub use den::{Den, assert_standing};
