@@ -14,16 +14,19 @@
 //!
 //! Features are folders, and have the same four words in each: `mod` has types and rules, `store` has SQL, `http` and
 //! `socket` translate. They use one another in one direction: [`users`] ◄ [`auth`] ◄ [`rooms`] ◄ [`presence`] ◄
-//! [`messages`] ◄ [`receipts`] ◄ [`lobby`] ◄ [`sync`] ◄ [`session`]; beside [`sync`] stands [`search`], which nobody uses. What may become of a message is in folders inside [`messages`]. Under
+//! [`messages`] ◄ [`receipts`] ◄ [`lobby`] ◄ [`sync`] ◄ [`session`]; beside [`sync`] stand [`search`],
+//! [`privacy`] and [`retention`], which nobody uses but [`upkeep`]. What may become of a message is in folders inside [`messages`]. Under
 //! them lie [`realtime`], [`socket`], [`routes`], [`extract`], [`payload`],
 //! [`limits`], [`gathering`], [`recent`], [`error`] and [`config`]; [`server`] puts everything together. [`specs`] makes documents of
-//! what is registered there. [`mod@bench`] is the load that all of this is measured with.
+//! what is registered there. [`doctor`] and [`backup`] look at the database from outside. [`mod@bench`] is the load that all of this is measured with.
 
 pub mod app;
 pub mod auth;
+pub mod backup;
 pub mod bench;
 pub mod config;
 pub mod database;
+pub mod doctor;
 pub mod embedded;
 pub mod error;
 pub mod extract;
@@ -34,9 +37,11 @@ pub mod lobby;
 pub mod messages;
 pub mod payload;
 pub mod presence;
+pub mod privacy;
 pub mod realtime;
 pub mod receipts;
 pub mod recent;
+pub mod retention;
 pub mod rooms;
 pub mod routes;
 pub mod search;
@@ -47,5 +52,6 @@ pub mod specs;
 pub mod sync;
 pub mod telemetry;
 pub mod time;
+pub mod upkeep;
 pub mod users;
 pub mod web;

@@ -13,6 +13,7 @@ use crate::{
     lobby,
     messages::{self, journal::Journal},
     presence::{self, Presence},
+    privacy,
     realtime::{
         Realtime,
         wire::{RequestWire, Wires},
@@ -21,7 +22,7 @@ use crate::{
     rooms,
     routes::{Operation, Routes},
     search::{self, Search},
-    session, specs, sync, users, web,
+    session, specs, sync, upkeep, users, web,
 };
 use axum::{
     Json, Router,
@@ -103,7 +104,8 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
     tokio::spawn(receipts::telling::tell_moved(app.clone()));
     tokio::spawn(session::watch(app.clone()));
     tokio::spawn(lobby::roles::watch(app.clone()));
-    tokio::spawn(search::indexing::run(app.clone(), options));
+    tokio::spawn(search::indexing::run(app.clone(), options.clone()));
+    tokio::spawn(upkeep::run(app.clone(), options));
     Ok(app)
 }
 
@@ -177,6 +179,7 @@ fn api() -> Routes {
         .merge(sync::http::routes())
         .merge(search::http::routes())
         .merge(presence::http::routes())
+        .merge(privacy::http::routes())
 }
 
 /// What those ask who look after the process.

@@ -205,7 +205,7 @@ pub const BELIEVED: Duration = Duration::from_secs(1);
 pub const REMEMBERED: usize = 10_000;
 
 /// A session has ended, or all of a user's: closes their connections, but the one that asks for it.
-fn end_sessions(app: &App, user: &UserId, session: Option<Uuid>, asking: Option<ConnectionId>) {
+pub fn end_sessions(app: &App, user: &UserId, session: Option<Uuid>, asking: Option<ConnectionId>) {
     app.sessions.forget(|holder| holder.user.id == *user && session.is_none_or(|session| holder.session_id == session));
     app.realtime.end_sessions(user, session, asking);
 }

@@ -1,18 +1,24 @@
 //! `ires-chat user`: own accounts, and who may come in.
 
-use super::{connect, failed};
+use super::{connect, failed, pool};
 use crate::Failure;
 use clap::{Args, Subcommand};
 use ires_chat::{
     auth::{Registration, make_account, passwords::Passwords},
     config::{DatabaseSettings, slug},
+    database,
     payload::Fields,
+    privacy::{self, Messages, export::Position},
     rooms,
     users::{UserId, store},
 };
 use serde::Serialize;
 use serde_json::json;
-use std::io::{BufRead, stdin};
+use std::{
+    io::{BufRead, stdin},
+    time::{Duration, Instant},
+};
+use tokio::time::sleep;
 
 /// What to do.
 #[derive(Subcommand)]
@@ -25,6 +31,10 @@ pub enum User {
     Deactivate(Named),
     /// Let a user in again
     Activate(Named),
+    /// Print all that is kept of a user, as JSON, one page a line
+    Export(Named),
+    /// Erase a user's account for good; a running server does what there is to do in rooms
+    Erase(Erase),
 }
 
 /// A new account.
@@ -51,6 +61,19 @@ pub struct Named {
     database: DatabaseSettings,
 }
 
+/// A user to be erased.
+#[derive(Args)]
+pub struct Erase {
+    #[command(flatten)]
+    user: Named,
+    /// What becomes of what the user said
+    #[arg(long, value_enum, default_value = "keep")]
+    messages: Messages,
+}
+
+/// How long a running server is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Does it.
 pub async fn run(user: User) -> Result<(), Failure> {
     match user {
@@ -59,13 +82,13 @@ pub async fn run(user: User) -> Result<(), Failure> {
             stdin().lock().read_line(&mut password).map_err(failed)?;
             let payload = json!({ "username": add.username, "name": add.name, "password": password.trim_end_matches(['\r', '\n']) });
             let new = Registration::read(Fields::of(payload).map_err(failed)?).map_err(failed)?;
-            let mut db = connect(add.database).await?;
+            let mut db = connect(add.database, "user").await?;
             let hash = Passwords::new().map_err(failed)?.hash(new.password.clone()).await.map_err(failed)?;
             let room = rooms::store::ensure_default_room(&mut db, &add.default_room).await.map_err(failed)?;
             print(&make_account(&mut db, &new, &hash, room).await.map_err(failed)?)
         }
         User::List(database) => {
-            let mut db = connect(database).await?;
+            let mut db = connect(database, "user").await?;
             let mut after = String::new();
             loop {
                 let users = store::list(&mut db, &after, 1_000).await.map_err(failed)?;
@@ -76,12 +99,47 @@ pub async fn run(user: User) -> Result<(), Failure> {
         }
         User::Deactivate(named) => set_active(named, false).await,
         User::Activate(named) => set_active(named, true).await,
+        User::Export(named) => export(named).await,
+        User::Erase(erase) => self::erase(erase).await,
     }
 }
 
+fn id_of(named: &Named) -> Result<UserId, Failure> {
+    UserId::parse(&named.id).ok_or_else(|| failed("a user's id has 1 to 128 characters"))
+}
+
+async fn export(named: Named) -> Result<(), Failure> {
+    let id = id_of(&named)?;
+    let db = pool(named.database, "user").await?;
+    let mut next = Some(Position::FIRST);
+    while let Some(at) = next {
+        let (page, after) = privacy::export::page(&db, &id, at).await.map_err(failed)?;
+        print(&page)?;
+        next = after;
+    }
+    Ok(())
+}
+
+/// Waits a while for a running server to finish; without one it is finished when one runs.
+async fn erase(erase: Erase) -> Result<(), Failure> {
+    let id = id_of(&erase.user)?;
+    let db = pool(erase.user.database, "user").await?;
+    privacy::order(&db, &id, erase.messages).await.map_err(failed)?;
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE && database::is_served(&db).await.map_err(failed)? {
+        if privacy::is_finished(&db, &id).await.map_err(failed)? {
+            println!("erased");
+            return Ok(());
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+    println!("erased; what the user left in rooms goes as soon as a server has the time");
+    Ok(())
+}
+
 async fn set_active(named: Named, active: bool) -> Result<(), Failure> {
-    let id = UserId::parse(&named.id).ok_or_else(|| failed("a user's id has 1 to 128 characters"))?;
-    let mut db = connect(named.database).await?;
+    let id = id_of(&named)?;
+    let mut db = connect(named.database, "user").await?;
     if store::set_active(&mut db, &id, active).await.map_err(failed)? { Ok(()) } else { Err(failed("there is no such user")) }
 }
 
