@@ -260,6 +260,9 @@ pub struct ChatSettings {
     /// How long after their last connection users stay online
     #[arg(long, env = "CHAT_PRESENCE_GRACE", default_value = "5s", value_parser = duration)]
     pub presence_grace: Duration,
+    /// How long messages are kept, such as 365d; older ones are deleted [default: for ever]
+    #[arg(long, env = "CHAT_RETENTION", value_parser = age)]
+    pub retention: Option<Duration>,
     /// How long a typing indicator lasts
     #[arg(long, env = "CHAT_TYPING_TTL", default_value = "7s", value_parser = duration)]
     pub typing_ttl: Duration,
@@ -418,6 +421,15 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .filter(|total| *total <= 10 * 365 * 86_400_000)
         .map(Duration::from_millis)
         .ok_or_else(|| "a duration such as 500ms, 5s, 10m, 1h or 30d is expected".to_owned())
+}
+
+/// Parses how long messages are kept: an hour or more, so that a slip does not delete what was just said.
+///
+/// # Errors
+/// What is expected.
+pub fn age(text: &str) -> Result<Duration, String> {
+    let age = duration(text).ok().filter(|age| *age >= Duration::from_hours(1));
+    age.ok_or_else(|| "an hour or more is expected, such as 90d or 12h".to_owned())
 }
 
 /// Parses an origin as browsers send it (RFC 6454): scheme, host, port, and nothing after.

@@ -5,10 +5,10 @@ use crate::{
     error::{Error, Result},
 };
 use sqlx::{
-    ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction,
+    AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction,
     migrate::{Migrate, MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
-    query, query_scalar,
+    query, query_scalar, raw_sql,
 };
 use std::{collections::HashSet, str::FromStr, time::Duration};
 use tracing::log::LevelFilter;
@@ -19,6 +19,9 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// The oldest Postgres that this is tested with.
 const OLDEST_POSTGRES: i32 = 150_000;
+
+/// What is said of a migration that only the database knows.
+pub const UNKNOWN: &str = "unknown to this version of ires-chat";
 
 /// One migration, and whether the database has it.
 pub struct MigrationState {
@@ -42,6 +45,8 @@ pub fn options(url: &Secret, timeout: Duration) -> Result<PgConnectOptions, Stri
     let options = options
         .application_name("ires-chat")
         .options([("statement_timeout", timeout.as_millis().to_string()), ("idle_in_transaction_session_timeout", "60000".to_owned())])
+        // Whoever waits for a row gives up before its statement would, and before those who wait for the answer.
+        .options([("lock_timeout", (timeout / 2).as_millis().to_string())])
         // Every statement is prepared, and has one plan for all arguments, which the tests look at. Left to itself Postgres plans
         // small batches anew each time, at twice the cost of running them.
         .options([("plan_cache_mode", "force_generic_plan")])
@@ -124,9 +129,88 @@ pub async fn inspect(options: &PgConnectOptions, allow_unsafe: bool) -> Result<P
 /// # Errors
 /// Those of sqlx: a migration that fails, or one that was changed after it was applied.
 pub async fn migrate(db: &mut PgConnection) -> Result<(), MigrateError> {
-    // A long migration is not a slow request.
-    query!("SET statement_timeout = 0").execute(&mut *db).await?;
+    be_patient(&mut *db).await?;
     MIGRATIONS.run(db).await
+}
+
+/// Lets a connection take its time: a long migration, or a look at everything, is not a slow request.
+///
+/// # Errors
+/// Those of the database.
+pub async fn be_patient(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    query!("SET statement_timeout = 0").execute(&mut *db).await?;
+    query!("SET lock_timeout = 0").execute(&mut *db).await?;
+    query!("SET idle_in_transaction_session_timeout = 0").execute(&mut *db).await?;
+    Ok(())
+}
+
+/// The advisory lock of the server that does the [upkeep](crate::upkeep): the first bytes of its name.
+const UPKEEP: i64 = i64::from_be_bytes(*b"ireschat");
+
+/// Takes that lock, until the connection ends, unless another server has it; says whether it did.
+///
+/// # Errors
+/// Those of the database.
+pub async fn take_upkeep_lock(db: &mut PgConnection) -> Result<bool> {
+    Ok(query_scalar!(r#"SELECT pg_try_advisory_lock($1::bigint) AS "taken!""#, UPKEEP).fetch_one(db).await?)
+}
+
+/// Whether a server that does the upkeep runs on this database.
+///
+/// # Errors
+/// Those of the database.
+pub async fn is_served(db: &PgPool) -> Result<bool> {
+    let held = query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM pg_locks
+               WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                   AND classid::bigint = $1::bigint >> 32 AND objid::bigint = $1::bigint & 4294967295
+           ) AS "held!""#,
+        UPKEEP
+    );
+    Ok(held.fetch_one(db).await?)
+}
+
+/// Gives a role what a running server needs and no more: no DDL, no TRUNCATE, and no DELETE where rows stay for ever. What later
+/// migrations of this role make is readable and writable, too, until this is run again. Says what it ran.
+///
+/// # Errors
+/// `VALIDATION_ERROR` for the role that asks; those of the database, also for a role that does not exist.
+pub async fn grant(db: &mut PgConnection, role: &str) -> Result<Vec<String>> {
+    if query_scalar!(r#"SELECT current_user = $1 AS "own!""#, role).fetch_one(&mut *db).await? {
+        return Err(Error::field("role", "invalid", "The role that owns the tables needs all rights: name another."));
+    }
+    let statements = query_scalar!(
+        r#"SELECT statement AS "statement!"
+           FROM (
+               SELECT 1 AS place, '' AS name, format('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM %I', $1::text) AS statement
+               UNION ALL SELECT 2, '', format('REVOKE CREATE ON SCHEMA public FROM %I, PUBLIC', $1)
+               UNION ALL SELECT 3, '', format('GRANT USAGE ON SCHEMA public TO %I', $1)
+               UNION ALL SELECT 4, '', format('ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO %I', $1)
+               UNION ALL
+               SELECT 5, c.relname::text, format(
+                   'GRANT %s ON public.%I TO %I',
+                   CASE
+                       WHEN c.relkind = 'v' OR c.relname IN ('_sqlx_migrations', 'database_identity') THEN 'SELECT'
+                       WHEN c.relname IN ('users', 'rooms', 'room_members', 'messages', 'erasures') THEN 'SELECT, INSERT, UPDATE'
+                       ELSE 'SELECT, INSERT, UPDATE, DELETE'
+                   END,
+                   c.relname, $1
+               )
+               FROM pg_class AS c
+               WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v')
+           ) AS statements
+           ORDER BY place, name"#,
+        role
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let mut tx = db.begin().await?;
+    for statement in &statements {
+        raw_sql(AssertSqlSafe(statement.as_str())).execute(&mut *tx).await?;
+    }
+    tx.commit().await?;
+    Ok(statements)
 }
 
 /// All migrations, those of this program and those that only the database knows.
@@ -152,7 +236,7 @@ pub async fn migration_states(db: &mut PgConnection) -> Result<Vec<MigrationStat
     let known: HashSet<i64> = states.iter().map(|state| state.version).collect();
     states.extend(applied.iter().filter(|found| !known.contains(&found.version)).map(|found| MigrationState {
         version: found.version,
-        description: "unknown to this version of ires-chat".to_owned(),
+        description: UNKNOWN.to_owned(),
         applied: true,
         differs: false,
     }));
@@ -174,109 +258,4 @@ pub async fn epoch(db: &mut PgConnection) -> Result<Uuid> {
 pub async fn ping(db: &PgPool) -> Result<()> {
     query!(r#"SELECT 1 AS "one!""#).fetch_one(db).await?;
     Ok(())
-}
-
-/// An invariant, and how often it is broken.
-pub struct Finding {
-    /// What must hold.
-    pub invariant: &'static str,
-    /// How many rows break it.
-    pub broken: i64,
-    /// One of them.
-    pub example: Option<String>,
-}
-
-/// Examines every invariant. Reads all rooms, memberships and messages: minutes on a large database.
-///
-/// # Errors
-/// Those of the database.
-pub async fn examine(db: &mut PgConnection) -> Result<Vec<Finding>> {
-    query!("SET statement_timeout = 0").execute(&mut *db).await?;
-    let row = query!(
-        r#"-- Reads everything.
-           SELECT
-               (SELECT count(*) FROM messages AS m LEFT JOIN rooms AS r ON r.id = m.room_id WHERE r.id IS NULL) AS "roomless!",
-               (SELECT min(m.id::text) FROM messages AS m LEFT JOIN rooms AS r ON r.id = m.room_id WHERE r.id IS NULL) AS roomless_example,
-               (SELECT count(*) FROM messages AS m LEFT JOIN users AS u ON u.id = m.author_id WHERE u.id IS NULL) AS "authorless!",
-               (SELECT min(m.id::text) FROM messages AS m LEFT JOIN users AS u ON u.id = m.author_id WHERE u.id IS NULL) AS authorless_example,
-               (SELECT count(*) FROM messages AS m JOIN rooms AS r ON r.id = m.room_id WHERE GREATEST(m.seq, m.rev) > r.last_seq) AS "ahead!",
-               (SELECT min(m.id::text) FROM messages AS m JOIN rooms AS r ON r.id = m.room_id WHERE GREATEST(m.seq, m.rev) > r.last_seq) AS ahead_example"#
-    )
-    .fetch_one(&mut *db)
-    .await?;
-    let rooms = query!(
-        r#"-- Reads everything.
-           WITH truth AS (
-               SELECT r.id, r.member_count, r.last_seq, r.changed_seq, r.last_message_seq,
-                   (SELECT count(*) FROM room_members AS m WHERE m.room_id = r.id AND m.state = 'joined') AS members,
-                   (SELECT max(seq) FROM messages AS m WHERE m.room_id = r.id) AS last_message,
-                   (SELECT max(GREATEST(m.read_seq, m.changed_seq, m.delivered_seq, m.public_delivered_seq)) FROM room_members AS m WHERE m.room_id = r.id) AS last_marker
-               FROM rooms AS r
-               WHERE r.deleted_at IS NULL
-           )
-           SELECT count(*) FILTER (WHERE member_count <> members) AS "count!",
-               min(id::text) FILTER (WHERE member_count <> members) AS count_example,
-               count(*) FILTER (WHERE last_message_seq IS DISTINCT FROM last_message) AS "last!",
-               min(id::text) FILTER (WHERE last_message_seq IS DISTINCT FROM last_message) AS last_example,
-               count(*) FILTER (WHERE GREATEST(last_marker, changed_seq) > last_seq) AS "marker!",
-               min(id::text) FILTER (WHERE GREATEST(last_marker, changed_seq) > last_seq) AS marker_example
-           FROM truth"#
-    )
-    .fetch_one(&mut *db)
-    .await?;
-    let messages = query!(
-        r#"-- Reads everything.
-           WITH replies AS (
-               SELECT thread_root_id, count(*) FILTER (WHERE deleted_at IS NULL) AS living
-               FROM messages
-               WHERE thread_root_id IS NOT NULL
-               GROUP BY thread_root_id
-           ), counts AS (
-               SELECT message_id, jsonb_object_agg(emoji, times) AS reactions
-               FROM (SELECT message_id, emoji, count(*) AS times FROM reactions GROUP BY message_id, emoji) AS each_emoji
-               GROUP BY message_id
-           ), edits AS (
-               SELECT message_id, count(*) AS kept, max(number) AS last FROM message_edits GROUP BY message_id
-           ), truth AS (
-               SELECT m.id,
-                   m.reply_count IS DISTINCT FROM r.living AS replies,
-                   m.reactions IS DISTINCT FROM c.reactions AS reactions,
-                   m.deleted_at IS NULL AND (COALESCE(e.kept, 0) <> m.edit_count OR COALESCE(e.last, 0) <> m.edit_count)
-                       OR m.deleted_at IS NOT NULL AND e.kept > 0 AS edits
-               FROM messages AS m
-               LEFT JOIN replies AS r ON r.thread_root_id = m.id
-               LEFT JOIN counts AS c ON c.message_id = m.id
-               LEFT JOIN edits AS e ON e.message_id = m.id
-           )
-           SELECT count(*) FILTER (WHERE replies) AS "replies!", min(id::text) FILTER (WHERE replies) AS replies_example,
-               count(*) FILTER (WHERE reactions) AS "reactions!", min(id::text) FILTER (WHERE reactions) AS reactions_example,
-               count(*) FILTER (WHERE edits) AS "edits!", min(id::text) FILTER (WHERE edits) AS edits_example
-           FROM truth"#
-    )
-    .fetch_one(&mut *db)
-    .await?;
-    let search = query!(
-        r#"-- Reads everything.
-           SELECT
-               (SELECT count(*) FROM search_rooms AS s JOIN rooms AS r ON r.id = s.room_id WHERE GREATEST(s.indexed_seq, s.changed_seq) > r.last_seq) AS "ahead!",
-               (SELECT min(s.room_id::text) FROM search_rooms AS s JOIN rooms AS r ON r.id = s.room_id
-                WHERE GREATEST(s.indexed_seq, s.changed_seq) > r.last_seq) AS ahead_example,
-               (SELECT count(*) FROM search_postings AS p LEFT JOIN search_segments AS s ON s.id = p.segment_id WHERE s.id IS NULL) AS "lost!",
-               (SELECT min(p.segment_id::text) FROM search_postings AS p LEFT JOIN search_segments AS s ON s.id = p.segment_id WHERE s.id IS NULL) AS lost_example"#
-    )
-    .fetch_one(db)
-    .await?;
-    Ok(vec![
-        Finding { invariant: "every message has its room", broken: row.roomless, example: row.roomless_example },
-        Finding { invariant: "every message has its author", broken: row.authorless, example: row.authorless_example },
-        Finding { invariant: "no message is ahead of its room's last number", broken: row.ahead, example: row.ahead_example },
-        Finding { invariant: "every root of a thread counts its replies right", broken: messages.replies, example: messages.replies_example },
-        Finding { invariant: "every message counts its reactions right", broken: messages.reactions, example: messages.reactions_example },
-        Finding { invariant: "every earlier text of a message is kept until it is deleted", broken: messages.edits, example: messages.edits_example },
-        Finding { invariant: "every room counts its members right", broken: rooms.count, example: rooms.count_example },
-        Finding { invariant: "every room knows its last message", broken: rooms.last, example: rooms.last_example },
-        Finding { invariant: "no index of searches is ahead of its room", broken: search.ahead, example: search.ahead_example },
-        Finding { invariant: "every list of the index of searches has its segment", broken: search.lost, example: search.lost_example },
-        Finding { invariant: "no marker is ahead of its room's last number", broken: rooms.marker, example: rooms.marker_example },
-    ])
 }

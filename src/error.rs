@@ -365,9 +365,10 @@ impl From<sqlx::Error> for Error {
         let away = match &error {
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => true,
             // https://www.postgresql.org/docs/current/errcodes-appendix.html: connection exceptions, insufficient
-            // resources, operator intervention, system errors, read-only transactions, and deadlocks past our retries.
+            // resources, operator intervention, system errors, read-only transactions, deadlocks past our retries, and rows that somebody else held for
+            // too long.
             sqlx::Error::Database(database) => database.code().is_some_and(|code| {
-                ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) || ["25006", "40001", "40P01"].contains(&code.as_ref())
+                ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) || ["25006", "40001", "40P01", "55P03"].contains(&code.as_ref())
             }),
             _ => false,
         };

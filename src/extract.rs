@@ -174,6 +174,11 @@ impl<T> Page<T> {
 
     /// A page of the list of this name, and where the next one begins, if there is one.
     pub fn until(list: &str, items: Vec<T>, next: Option<String>) -> Self {
-        Self { items, next_cursor: next.map(|position| URL_SAFE_NO_PAD.encode(format!("{list}:{position}"))) }
+        Self { items, next_cursor: next.map(|position| cursor(list, &position)) }
     }
+}
+
+/// What [`Query::cursor`] reads.
+pub fn cursor(list: &str, position: &str) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{list}:{position}"))
 }

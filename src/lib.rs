@@ -14,17 +14,21 @@
 //!
 //! Features are folders, and have the same four words in each: `mod` has types and rules, `store` has SQL, `http` and
 //! `socket` translate. They use one another in one direction: [`users`] ◄ [`auth`] ◄ [`rooms`] ◄ [`presence`] ◄
-//! [`messages`] ◄ [`receipts`] ◄ [`lobby`] ◄ [`sync`] ◄ [`session`]; beside [`sync`] stands [`search`], which nobody uses. What may become of a message is in folders inside [`messages`]. Under
+//! [`messages`] ◄ [`receipts`] ◄ [`lobby`] ◄ [`sync`] ◄ [`session`]; beside [`sync`] stand [`search`],
+//! [`privacy`] and [`retention`], which nobody uses but [`upkeep`]. What may become of a message is in folders inside [`messages`]. Under
 //! them lie [`realtime`], [`socket`], [`routes`], [`extract`], [`payload`],
 //! [`limits`], [`draining`], [`gathering`], [`recent`], [`error`] and [`config`]; [`server`] puts everything together. [`specs`] makes documents of
-//! what is registered there. [`admin`] shows operators who is connected. [`mod@bench`] is the load that all of this is measured with.
+//! what is registered there. [`admin`] shows operators who is connected, [`doctor`] and [`backup`] look at the database from outside.
+//! [`mod@bench`] is the load that all of this is measured with.
 
 pub mod admin;
 pub mod app;
 pub mod auth;
+pub mod backup;
 pub mod bench;
 pub mod config;
 pub mod database;
+pub mod doctor;
 pub mod draining;
 pub mod embedded;
 pub mod error;
@@ -36,9 +40,11 @@ pub mod lobby;
 pub mod messages;
 pub mod payload;
 pub mod presence;
+pub mod privacy;
 pub mod realtime;
 pub mod receipts;
 pub mod recent;
+pub mod retention;
 pub mod rooms;
 pub mod routes;
 pub mod search;
@@ -50,5 +56,6 @@ pub mod sync;
 pub mod systemd;
 pub mod telemetry;
 pub mod time;
+pub mod upkeep;
 pub mod users;
 pub mod web;

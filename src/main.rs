@@ -10,7 +10,7 @@ use clap::{
     error::{ContextKind, ContextValue},
 };
 use ires_chat::{
-    config::{DatabaseSettings, LogSettings, Settings, unknown_variables},
+    config::{LogSettings, Settings, unknown_variables},
     telemetry,
 };
 use std::{error::Error, process::ExitCode};
@@ -29,6 +29,7 @@ const EXAMPLES: &str = "Examples:
   ires-chat migrate info
   JWT_SECRET=… ires-chat token mint alice --name Alice
   ires-chat config show
+  ires-chat backup create ires-chat.backup
   ires-chat spec openapi > openapi.json";
 
 #[derive(Subcommand)]
@@ -50,7 +51,13 @@ enum Command {
     #[command(subcommand)]
     Config(commands::config::Config),
     /// Prove the database's invariants: last numbers, counts, markers, no orphans
-    Doctor(DatabaseSettings),
+    Doctor(commands::doctor::Doctor),
+    /// Write, try out and bring back archives of the database
+    #[command(subcommand)]
+    Backup(commands::backup::Backup),
+    /// Delete messages that have become too old
+    #[command(subcommand)]
+    Retention(commands::retention::Retention),
     /// Print the contract, as documents that are made of the code
     #[command(subcommand)]
     Spec(commands::spec::Spec),
@@ -141,7 +148,9 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Token(token) => commands::token::run(token).await,
         Command::User(user) => commands::user::run(user).await,
         Command::Config(config) => commands::config::run(config),
-        Command::Doctor(settings) => commands::doctor::run(settings).await,
+        Command::Doctor(doctor) => commands::doctor::run(doctor).await,
+        Command::Backup(backup) => commands::backup::run(backup).await,
+        Command::Retention(retention) => commands::retention::run(retention).await,
         Command::Spec(spec) => commands::spec::run(&spec),
         Command::Health(health) => commands::health::run(health).await,
         Command::Bench(bench) => commands::bench::execute(*bench).await,

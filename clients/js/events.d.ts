@@ -100,7 +100,7 @@ export interface Deleted {
 }
 
 /** Whose right it was to delete a message. */
-export type DeletedBy = 'author' | 'moderator';
+export type DeletedBy = 'author' | 'moderator' | 'retention';
 
 /** What is answered to an event that was dropped, since it would soon be out of date. */
 export interface Dropped {
@@ -165,6 +165,15 @@ export interface Edited {
 /** Why somebody is in a room no longer. */
 export type EndOfMembership = 'left' | 'removed' | 'banned' | 'room_deleted';
 
+/** What becomes of what a user said. */
+export type ErasedMessages = 'keep' | 'delete';
+
+/** An erasure that has begun. */
+export interface Erasing {
+  /** What becomes of what the caller said. */
+  messages: ErasedMessages;
+}
+
 /** The error object of the contract, the same on sockets and over REST. */
 export interface ErrorBody {
   /** The stable code. */
@@ -191,6 +200,162 @@ export interface ErrorBody {
 
 /** The stable code of an error: new ones may come, and none changes. */
 export type ErrorCode = 'AUTH_REQUIRED' | 'AUTH_TOKEN_MISSING' | 'AUTH_TOKEN_INVALID' | 'AUTH_TOKEN_EXPIRED' | 'AUTH_TIMEOUT' | 'AUTH_REVOKED' | 'AUTH_USER_TYPE_INVALID' | 'AUTH_IDENTITY_MISMATCH' | 'INVALID_CREDENTIALS' | 'VALIDATION_ERROR' | 'PAYLOAD_INVALID' | 'PAYLOAD_TOO_LARGE' | 'UNKNOWN_EVENT' | 'FORBIDDEN' | 'ROOM_NOT_FOUND' | 'NOT_A_MEMBER' | 'BANNED' | 'MUTED' | 'ROOM_ARCHIVED' | 'USER_NOT_FOUND' | 'MESSAGE_NOT_FOUND' | 'EDIT_WINDOW_CLOSED' | 'CONFLICT' | 'IDEMPOTENCY_MISMATCH' | 'RATE_LIMITED' | 'CONNECTION_LIMIT' | 'SERVER_DRAINING' | 'REQUEST_TIMEOUT' | 'SLOW_CONSUMER' | 'UNAVAILABLE' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'INTERNAL_ERROR';
+
+/** A page of what is kept of a user. */
+export interface Export {
+  /** What the user's messages said before they were edited. */
+  edits: ExportedEdit[];
+  /** Rooms that the user is or was in. */
+  memberships: ExportedMembership[];
+  /** What the user said; what was deleted has no content. */
+  messages: ExportedMessage[];
+  /** Where the next page begins; `null` after the last one. */
+  nextCursor: string | null;
+  /** What the user pinned. */
+  pins: ExportedPin[];
+  /** Who the user is; on the first page. */
+  profile?: ExportedProfile;
+  /** What the user reacted with. */
+  reactions: ExportedReaction[];
+  /** Sessions that stand. */
+  sessions: ExportedSession[];
+}
+
+/** What a message of the user's said before it was edited. */
+export interface ExportedEdit {
+  /** The text. */
+  content: string;
+  /** The ids of the members that it mentioned. */
+  mentions: UserId[];
+  /** Which message. */
+  messageId: MessageId;
+  /** The number of the edit that replaced it, from 1. */
+  number: number;
+  /** When it was replaced. */
+  replacedAt: Time;
+  /** When it was said. */
+  saidAt: Time;
+}
+
+/** Where the user stands, or stood, with a room, and the markers there. */
+export interface ExportedMembership {
+  /** What was given as the reason. */
+  banReason: string | null;
+  /** Since when the user is banned. */
+  bannedAt: Time | null;
+  /** How far messages have reached the user. */
+  deliveredSeq: number;
+  /** Since when, the last time. */
+  joinedAt: Time;
+  /** Until when the user may not send. */
+  mutedUntil: Time | null;
+  /** Whether the user keeps the room at the top. */
+  pinned: boolean;
+  /** How far the user has read, as others may know it. */
+  publicReadSeq: number;
+  /** When that last moved. */
+  readAt: Time | null;
+  /** How far the user has read. */
+  readSeq: number;
+  /** The role, or the last one. */
+  role: Role;
+  /** The room. */
+  roomId: RoomId;
+  /** Its name. */
+  roomName: string | null;
+  /** Whether the user is in it. */
+  state: MemberState;
+}
+
+/** A message that the user sent. */
+export interface ExportedMessage {
+  /** As the client described them. */
+  attachments: Record<string, unknown>[];
+  /** What the sender's client calls it. */
+  clientMsgId: string | null;
+  /** The text. */
+  content: string;
+  /** When it was stored. */
+  createdAt: Time;
+  /** When it was deleted. */
+  deletedAt: Time | null;
+  /** When it was last edited. */
+  editedAt: Time | null;
+  /** The id. */
+  id: MessageId;
+  /** The ids of the members that it mentions. */
+  mentions: UserId[];
+  /** The frontend's own. */
+  metadata: Record<string, unknown> | null;
+  /** The message that it answers. */
+  replyTo: MessageId | null;
+  /** Where. */
+  roomId: RoomId;
+  /** Its number there. */
+  seq: number;
+  /** The first message of its thread. */
+  threadRootId: MessageId | null;
+  /** What the frontend calls it. */
+  type: string;
+}
+
+/** A message that the user pinned. */
+export interface ExportedPin {
+  /** Which message. */
+  messageId: MessageId;
+  /** When. */
+  pinnedAt: Time;
+  /** Where. */
+  roomId: RoomId;
+}
+
+/** Who a user is. */
+export interface ExportedProfile {
+  /** Where the picture is. */
+  avatarUrl: string | null;
+  /** When the user was first seen. */
+  createdAt: Time;
+  /** Since when the user may not come in. */
+  deactivatedAt: Time | null;
+  /** Whether it is an account of the server's own. */
+  hasPassword: boolean;
+  /** The id. */
+  id: UserId;
+  /** When the user was last seen. */
+  lastSeenAt: Time | null;
+  /** The name to show. */
+  name: string | null;
+  /** When the profile last changed. */
+  updatedAt: Time;
+  /** `user`, `admin` or `bot`. */
+  userType: UserType;
+  /** The name to log in with, or the first token's `preferred_username`. */
+  username: string | null;
+}
+
+/** A reaction of the user's. */
+export interface ExportedReaction {
+  /** When. */
+  createdAt: Time;
+  /** The emoji. */
+  emoji: string;
+  /** To which message. */
+  messageId: MessageId;
+  /** Where. */
+  roomId: RoomId;
+}
+
+/** A session, without its tokens. */
+export interface ExportedSession {
+  /** When it began. */
+  createdAt: Time;
+  /** When it ends by itself. */
+  expiresAt: Time;
+  /** Its id. */
+  id: string;
+  /** When it was last refreshed. */
+  lastUsedAt: Time;
+}
 
 /** What is served. */
 export interface Features {
@@ -639,7 +804,7 @@ export interface MessagesDeleted {
   deletedBy: DeletedBy;
   /** Which messages. */
   messageIds: MessageId[];
-  /** The numbers that they were born with. */
+  /** The numbers that they were born with, in the same order. */
   messageSeqs: number[];
   /** Why, in their words. */
   reason?: string;

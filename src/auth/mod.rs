@@ -163,7 +163,7 @@ pub const BELIEVED: Duration = Duration::from_secs(1);
 pub const REMEMBERED: usize = 10_000;
 
 /// Sessions of a user have ended: closes their connections, but the one that asks for it.
-fn end_sessions(app: &App, user: &UserId, which: Which, asking: Option<ConnectionId>) {
+pub fn end_sessions(app: &App, user: &UserId, which: Which, asking: Option<ConnectionId>) {
     app.sessions.forget(|holder| holder.user.id == *user && which.includes(holder.session_id));
     app.realtime.end_sessions(user, which, asking);
 }

@@ -62,7 +62,7 @@ pub async fn holders(db: impl PgExecutor<'_>, claims: &[Claims]) -> Result<Vec<O
 
 /// Makes the users and sessions of another system's tokens at first sight, or gives a profile to a user who was only named
 /// so far, and brings the users into the default room, without a number and unannounced; who left it stays away. The issuer
-/// decides what its users are, but not what our own accounts are.
+/// decides what its users are, but not what our own accounts are, nor that who was erased comes back.
 ///
 /// # Errors
 /// Those of the database.
@@ -90,7 +90,7 @@ pub async fn welcome(db: impl PgExecutor<'_>, default_room: RoomId, claims: &[&C
                  name = COALESCE(u.name, EXCLUDED.name),
                  avatar_url = COALESCE(u.avatar_url, EXCLUDED.avatar_url),
                  user_type = EXCLUDED.user_type
-             WHERE u.password_hash IS NULL
+             WHERE u.password_hash IS NULL AND u.erased_at IS NULL
                  AND (u.user_type <> EXCLUDED.user_type
                      OR u.username IS NULL AND EXCLUDED.username IS NOT NULL
                      OR u.name IS NULL AND EXCLUDED.name IS NOT NULL
@@ -105,6 +105,7 @@ pub async fn welcome(db: impl PgExecutor<'_>, default_room: RoomId, claims: &[&C
              SELECT DISTINCT r.id, s.user_id, r.last_seq
              FROM seen AS s
              JOIN rooms AS r ON r.id = $9 AND r.deleted_at IS NULL
+             WHERE NOT EXISTS (SELECT FROM users AS u WHERE u.id = s.user_id AND u.erased_at IS NOT NULL)
              ORDER BY s.user_id
              ON CONFLICT (room_id, user_id) DO NOTHING
              RETURNING room_id

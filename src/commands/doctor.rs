@@ -2,23 +2,70 @@
 
 use super::{connect, failed};
 use crate::Failure;
-use ires_chat::{config::DatabaseSettings, database, search};
+use clap::Args;
+use ires_chat::{
+    config::DatabaseSettings,
+    database,
+    doctor::{self, Finding},
+};
+use serde_json::json;
+use sqlx::PgConnection;
+
+/// How thoroughly, and in which form.
+#[derive(Args)]
+pub struct Doctor {
+    /// Leave out what reads all messages
+    #[arg(long)]
+    quick: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    database: DatabaseSettings,
+}
 
 /// Checks every invariant, prints a line for each, and fails if one is broken.
-pub async fn run(settings: DatabaseSettings) -> Result<(), Failure> {
-    let mut db = connect(settings).await?;
-    let findings = database::examine(&mut db).await.map_err(failed)?;
-    for finding in &findings {
-        println!(
-            "{} {}{}",
-            if finding.broken == 0 { "ok    " } else { "BROKEN" },
-            finding.invariant,
-            match finding.broken {
-                0 => String::new(),
-                broken => format!(": {broken}, for example {}", finding.example.as_deref().unwrap_or("?")),
-            }
-        );
+pub async fn run(doctor: Doctor) -> Result<(), Failure> {
+    let mut db = connect(doctor.database, "doctor").await?;
+    database::be_patient(&mut db).await.map_err(failed)?;
+    let mut findings = doctor::examine_ground(&mut db).await.map_err(failed)?;
+    let mut notes = None;
+    if findings[0].broken == 0 {
+        findings.extend(examine_data(&mut db, doctor.quick).await?);
+        notes = Some(doctor::notes(&mut db).await.map_err(failed)?);
     }
-    println!("       searches: {} messages wait for their index", search::store::waiting(&mut db).await.map_err(failed)?);
+    if doctor.json {
+        println!("{}", json!({ "findings": findings, "notes": notes }));
+    } else {
+        print(&findings);
+        if let Some(notes) = notes {
+            println!("       searches: {} messages wait for their index", notes.messages_not_indexed);
+            println!("       erasures: {} wait for a running server", notes.unfinished_erasures);
+        }
+    }
+    is_content(&findings)
+}
+
+/// Examines what the database holds.
+pub async fn examine_data(db: &mut PgConnection, quick: bool) -> Result<Vec<Finding>, Failure> {
+    let mut findings = doctor::examine_rooms(db).await.map_err(failed)?;
+    if !quick {
+        findings.extend(doctor::examine_messages(db).await.map_err(failed)?);
+    }
+    Ok(findings)
+}
+
+/// Prints a line for each invariant.
+pub fn print(findings: &[Finding]) {
+    for Finding { invariant, broken, examples } in findings {
+        match broken {
+            0 => println!("ok     {invariant}"),
+            _ => println!("BROKEN {invariant}: {broken}{}, for example {}", if *broken == 1_000 { " or more" } else { "" }, examples.join("; ")),
+        }
+    }
+}
+
+/// Fails if an invariant is broken.
+pub fn is_content(findings: &[Finding]) -> Result<(), Failure> {
     if findings.iter().all(|finding| finding.broken == 0) { Ok(()) } else { Err(failed("the database breaks its invariants")) }
 }

@@ -2,7 +2,7 @@
 
 use super::{connect, failed};
 use crate::Failure;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use ires_chat::{config::DatabaseSettings, database};
 
 /// What to do.
@@ -12,13 +12,24 @@ pub enum Migrate {
     Run(DatabaseSettings),
     /// List all migrations and which of them the database has
     Info(DatabaseSettings),
+    /// Give a role what a running server needs, and no more: with `CHAT_MIGRATE=off` it can run as that role
+    Grant(Grant),
+}
+
+/// To whom.
+#[derive(Args)]
+pub struct Grant {
+    /// The role, which must exist
+    role: String,
+    #[command(flatten)]
+    database: DatabaseSettings,
 }
 
 /// Does it.
 pub async fn run(migrate: Migrate) -> Result<(), Failure> {
     match migrate {
         Migrate::Run(settings) => {
-            let mut db = connect(settings).await?;
+            let mut db = connect(settings, "migrate").await?;
             let before = database::migration_states(&mut db).await.map_err(failed)?;
             database::migrate(&mut db).await.map_err(failed)?;
             for state in before.iter().filter(|state| !state.applied) {
@@ -26,8 +37,14 @@ pub async fn run(migrate: Migrate) -> Result<(), Failure> {
             }
             println!("the database is up to date");
         }
+        Migrate::Grant(grant) => {
+            let mut db = connect(grant.database, "migrate").await?;
+            for statement in database::grant(&mut db, &grant.role).await.map_err(failed)? {
+                println!("{statement};");
+            }
+        }
         Migrate::Info(settings) => {
-            let mut db = connect(settings).await?;
+            let mut db = connect(settings, "migrate").await?;
             for state in database::migration_states(&mut db).await.map_err(failed)? {
                 let word = match (state.applied, state.differs) {
                     (true, true) => "installed (different checksum)",

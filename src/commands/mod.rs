@@ -1,11 +1,13 @@
 //! The commands, one file each.
 
+pub mod backup;
 pub mod bench;
 pub mod config;
 pub mod dev;
 pub mod doctor;
 pub mod health;
 pub mod migrate;
+pub mod retention;
 pub mod serve;
 pub mod spec;
 pub mod token;
@@ -16,14 +18,26 @@ use ires_chat::{
     config::{DatabaseSettings, read_secret},
     database,
 };
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool, postgres::PgConnectOptions};
 
-/// Connects to the database of a command.
-async fn connect(mut settings: DatabaseSettings) -> Result<PgConnection, Failure> {
+/// Connects to the database of a command, which says its name there.
+async fn connect(settings: DatabaseSettings, command: &str) -> Result<PgConnection, Failure> {
+    database::inspect(&options(settings, command)?, true).await.map_err(Failure::Unavailable)
+}
+
+/// Connects to the database of a command that needs several connections, or transactions.
+async fn pool(settings: DatabaseSettings, command: &str) -> Result<PgPool, Failure> {
+    let options = options(settings.clone(), command)?;
+    database::inspect(&options, true).await.map_err(Failure::Unavailable)?;
+    Ok(database::pool(options, &settings))
+}
+
+/// How a command connects to its database.
+fn options(mut settings: DatabaseSettings, command: &str) -> Result<PgConnectOptions, Failure> {
     read_secret(&mut settings.database_url, settings.database_url_file.as_ref(), "DATABASE_URL").map_err(Failure::Misconfigured)?;
     let url = settings.database_url.ok_or_else(|| Failure::Misconfigured("DATABASE_URL is missing".to_owned()))?;
     let options = database::options(&url, settings.database_timeout).map_err(Failure::Misconfigured)?;
-    database::inspect(&options, true).await.map_err(Failure::Unavailable)
+    Ok(options.application_name(&format!("ires-chat {command}")))
 }
 
 /// A failure of something that was tried.

@@ -1,19 +1,25 @@
 //! `ires-chat user`: own accounts, and who may come in.
 
-use super::{connect, failed};
+use super::{connect, failed, pool};
 use crate::Failure;
 use clap::{Args, Subcommand};
 use ires_chat::{
     auth::{self, Registration, Which, make_account, passwords::Passwords, read_new_password, set_password},
     config::{DatabaseSettings, slug},
+    database,
     payload::Fields,
+    privacy::{self, Messages, export::Position},
     rooms,
     users::{UserId, store},
 };
 use serde::Serialize;
 use serde_json::json;
 use sqlx::PgConnection;
-use std::io::{BufRead, stdin};
+use std::{
+    io::{BufRead, stdin},
+    time::{Duration, Instant},
+};
+use tokio::time::sleep;
 use uuid::Uuid;
 
 /// What to do.
@@ -33,6 +39,10 @@ pub enum User {
     Sessions(Named),
     /// End a user's sessions, or one of them; servers close its sockets within a second
     Revoke(Revoke),
+    /// Print all that is kept of a user, as JSON, one page a line
+    Export(Named),
+    /// Erase a user's account for good; a running server does what there is to do in rooms
+    Erase(Erase),
 }
 
 /// A new account.
@@ -70,12 +80,28 @@ pub struct Revoke {
 }
 
 impl Named {
+    fn user(&self) -> Result<UserId, Failure> {
+        UserId::parse(&self.id).ok_or_else(|| failed("a user's id has 1 to 128 characters"))
+    }
+
     /// The user's id, and a connection to the database.
     async fn open(self) -> Result<(UserId, PgConnection), Failure> {
-        let id = UserId::parse(&self.id).ok_or_else(|| failed("a user's id has 1 to 128 characters"))?;
-        Ok((id, connect(self.database).await?))
+        Ok((self.user()?, connect(self.database, "user").await?))
     }
 }
+
+/// A user to be erased.
+#[derive(Args)]
+pub struct Erase {
+    #[command(flatten)]
+    user: Named,
+    /// What becomes of what the user said
+    #[arg(long, value_enum, default_value = "keep")]
+    messages: Messages,
+}
+
+/// How long a running server is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Does it.
 pub async fn run(user: User) -> Result<(), Failure> {
@@ -83,13 +109,13 @@ pub async fn run(user: User) -> Result<(), Failure> {
         User::Add(add) => {
             let payload = json!({ "username": add.username, "name": add.name, "password": read_line()? });
             let new = Registration::read(Fields::of(payload).map_err(failed)?).map_err(failed)?;
-            let mut db = connect(add.database).await?;
+            let mut db = connect(add.database, "user").await?;
             let hash = Passwords::new().map_err(failed)?.hash(new.password.clone()).await.map_err(failed)?;
             let room = rooms::store::ensure_default_room(&mut db, &add.default_room).await.map_err(failed)?;
             print(&make_account(&mut db, &new, &hash, room).await.map_err(failed)?)
         }
         User::List(database) => {
-            let mut db = connect(database).await?;
+            let mut db = connect(database, "user").await?;
             let mut after = String::new();
             loop {
                 let users = store::list(&mut db, &after, 1_000).await.map_err(failed)?;
@@ -123,6 +149,8 @@ pub async fn run(user: User) -> Result<(), Failure> {
             let ended = auth::store::revoke(&mut db, &id, session.map_or(Which::All, Which::One)).await.map_err(failed)?;
             if ended > 0 { Ok(()) } else { Err(failed("there is no such session")) }
         }
+        User::Export(named) => export(named).await,
+        User::Erase(erase) => self::erase(erase).await,
     }
 }
 
@@ -131,6 +159,35 @@ fn read_line() -> Result<String, Failure> {
     let mut line = String::new();
     stdin().lock().read_line(&mut line).map_err(failed)?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+async fn export(named: Named) -> Result<(), Failure> {
+    let id = named.user()?;
+    let db = pool(named.database, "user").await?;
+    let mut next = Some(Position::FIRST);
+    while let Some(at) = next {
+        let (page, after) = privacy::export::page(&db, &id, at).await.map_err(failed)?;
+        print(&page)?;
+        next = after;
+    }
+    Ok(())
+}
+
+/// Waits a while for a running server to finish; without one it is finished when one runs.
+async fn erase(erase: Erase) -> Result<(), Failure> {
+    let id = erase.user.user()?;
+    let db = pool(erase.user.database, "user").await?;
+    privacy::order(&db, &id, erase.messages).await.map_err(failed)?;
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE && database::is_served(&db).await.map_err(failed)? {
+        if privacy::is_finished(&db, &id).await.map_err(failed)? {
+            println!("erased");
+            return Ok(());
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+    println!("erased; what the user left in rooms goes as soon as a server has the time");
+    Ok(())
 }
 
 async fn set_active(named: Named, active: bool) -> Result<(), Failure> {

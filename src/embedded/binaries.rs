@@ -63,6 +63,17 @@ pub(super) fn find(named: Option<&Path>, wanted: Option<u32>, data: &Path) -> Re
     Err(unfit)
 }
 
+/// A program in the `named` directory or in the places where [`find`] looks, of at least this version.
+pub(super) fn client(named: Option<&Path>, program: &'static str, least: u32) -> Result<PathBuf, Error> {
+    let mut dirs = named.map_or_else(candidates, |dir| vec![dir.to_owned()]);
+    if named.is_none() {
+        // Where no server is installed, its clients may be.
+        dirs.extend(directories(env::var_os("PATH").as_deref()));
+    }
+    let mut programs = dirs.into_iter().map(|dir| dir.join(program));
+    programs.find(|program| version_of(program).is_some_and(|version| version >= least)).ok_or(Error::NoClient { program, least })
+}
+
 /// Whether a shell would find the program.
 pub(super) fn is_in_path(program: &str) -> bool {
     directories(env::var_os("PATH").as_deref()).any(|dir| dir.join(program).is_file())
@@ -110,13 +121,12 @@ fn version_in(dir: &Path) -> Result<u32, &'static str> {
     if let Some(missing) = PROGRAMS.into_iter().find(|program| !dir.join(program).is_file()) {
         return Err(missing);
     }
-    Command::new(dir.join("postgres"))
-        .arg("--version")
-        .stdin(Stdio::null())
-        .output()
-        .ok()
-        .and_then(|output| major(&String::from_utf8_lossy(&output.stdout)))
-        .ok_or("postgres")
+    version_of(&dir.join("postgres")).ok_or("postgres")
+}
+
+fn version_of(program: &Path) -> Option<u32> {
+    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output().ok()?;
+    major(&String::from_utf8_lossy(&output.stdout))
 }
 
 /// `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)` is 15, `postgres (PostgreSQL) 19beta1` is 19.

@@ -25,6 +25,8 @@ pub enum Error {
          or move the data away to begin anew"
     )]
     OtherVersion { data: PathBuf, wanted: u32, dir: PathBuf, found: u32 },
+    #[error("no `{program}` of Postgres {least} or newer found: install it, or name the directory of Postgres's programs in CHAT_PG_BIN")]
+    NoClient { program: &'static str, least: u32 },
     #[error("{dir} is in use by {}: stop that one, or take another directory", owner(*.pid))]
     Locked { dir: PathBuf, pid: Option<u32> },
     #[error("{path} is not a Postgres cluster: move it away")]

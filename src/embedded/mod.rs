@@ -174,6 +174,14 @@ impl Drop for Cluster {
     }
 }
 
+/// A program of an installed Postgres that is of at least this version: an older `pg_dump` refuses a newer server.
+///
+/// # Errors
+/// [`Error::NoClient`].
+pub fn client(pg_bin: Option<&Path>, program: &'static str, least: u32) -> Result<PathBuf, Error> {
+    binaries::client(pg_bin, program, least)
+}
+
 /// Makes us the only owner of `home`. The system frees the lock when we end, however we end.
 fn take_lock(home: &Path) -> Result<File, Error> {
     let path = home.join("lock");

@@ -20,7 +20,7 @@ pub enum Class {
     Presence,
     /// Joining and leaving rooms, changing them and who is in them.
     Join,
-    /// Making rooms.
+    /// Making rooms, and what is done once: erasing one's account.
     Create,
     /// Everything together; alone it is the class of what only reads.
     Any,

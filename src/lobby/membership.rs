@@ -183,6 +183,24 @@ pub async fn leave(app: &App, user: &AuthUser, room: &RoomRef) -> Result<RoomId>
     Ok(found.room.id)
 }
 
+/// Ends the membership of somebody whose account was erased, if they are in the room; here also in a direct one.
+///
+/// # Errors
+/// `UNAVAILABLE` without the database, or if the room's turn does not come in time.
+pub async fn end_for_good(app: &App, user: &UserId, room: RoomId) -> Result<()> {
+    let change = match Change::begin(app, user, room).await {
+        Err(Error::RoomNotFound) => return Ok(()),
+        change => change?,
+    };
+    match &change.seat.membership {
+        Some(membership) => {
+            let role = membership.role;
+            end(app, change, user, role, Ending::Left).await.map(drop)
+        }
+        None => change.abandon().await.map(drop),
+    }
+}
+
 /// Why somebody is in a room no longer.
 #[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -229,7 +229,7 @@ pub async fn stretches(db: impl PgExecutor<'_>, stretches: &[Stretch]) -> Result
 }
 
 /// Messages of a room whose last change was not that they were said, and has a number after one and up to another, by that
-/// number; at most 1,001.
+/// number; about 1,001 at the most, and all that share the last number.
 ///
 /// # Errors
 /// Those of the database.
@@ -240,7 +240,7 @@ pub async fn changed(db: impl PgExecutor<'_>, room: RoomId, after: i64, until: i
                FROM messages
                WHERE room_id = $1 AND rev > $2 AND rev <= $3 AND rev <> seq
                ORDER BY rev
-               LIMIT 1001
+               FETCH FIRST 1001 ROWS WITH TIES
            ) AS m
            LEFT JOIN LATERAL (SELECT * FROM users WHERE users.id = m.author_id LIMIT 1) AS u ON true
            ORDER BY m.rev"#,

@@ -14,7 +14,7 @@ pub async fn write<'a>(db: impl PgExecutor<'_>, seen: impl Iterator<Item = (&'a 
         "INSERT INTO last_seen AS l (user_id, last_seen_at)
          SELECT seen.user_id, seen.at
          FROM UNNEST($1::text[], $2::timestamptz[]) AS seen (user_id, at)
-         JOIN users ON users.id = seen.user_id
+         JOIN users ON users.id = seen.user_id AND users.erased_at IS NULL
          ORDER BY seen.user_id
          ON CONFLICT (user_id) DO UPDATE
          SET last_seen_at = GREATEST(l.last_seen_at, EXCLUDED.last_seen_at)",

@@ -321,6 +321,14 @@ pub async fn id_of_slug(db: impl PgExecutor<'_>, slug: &str) -> Result<Option<Ro
     Ok(query_scalar!(r#"SELECT id AS "id: RoomId" FROM rooms WHERE slug = $1"#, slug).fetch_optional(db).await?)
 }
 
+/// Whether there is, or was, a room of this id.
+///
+/// # Errors
+/// Those of the database.
+pub async fn exists(db: impl PgExecutor<'_>, room: RoomId) -> Result<bool> {
+    Ok(query_scalar!(r#"SELECT EXISTS (SELECT FROM rooms WHERE id = $1) AS "exists!""#, room.0).fetch_one(db).await?)
+}
+
 /// Makes a room; says whether it is new.
 ///
 /// # Errors

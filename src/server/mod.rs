@@ -21,12 +21,13 @@ use crate::{
     lobby,
     messages::{self, journal::Journal},
     presence::{self, Presence},
+    privacy,
     realtime::{Realtime, wire::Wires},
     receipts::{self, Receipts},
     rooms,
     routes::{Operation, Routes},
     search::{self, Search},
-    session, specs, sync, users, web,
+    session, specs, sync, upkeep, users, web,
 };
 use axum::{
     Json, Router,
@@ -111,7 +112,8 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
     tokio::spawn(session::watch(app.clone()));
     tokio::spawn(auth::watch_ended(app.clone()));
     tokio::spawn(lobby::roles::watch(app.clone()));
-    tokio::spawn(search::indexing::run(app.clone(), options));
+    tokio::spawn(search::indexing::run(app.clone(), options.clone()));
+    tokio::spawn(upkeep::run(app.clone(), options));
     Ok(app)
 }
 
@@ -179,6 +181,7 @@ fn api() -> Routes {
         .merge(sync::http::routes())
         .merge(search::http::routes())
         .merge(presence::http::routes())
+        .merge(privacy::http::routes())
 }
 
 /// What those ask who look after the process.

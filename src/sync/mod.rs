@@ -166,17 +166,25 @@ async fn read_since(db: &mut PgConnection, asker: &UserId, seat: Seat, since: i6
     let reset = since > last;
     let from_seq = if reset { 0 } else { since };
     let limits = Limits { items: usize::try_from(limit).unwrap_or_default(), bytes: BYTES };
-    let all = between(db, asker, seat.room.id, from_seq, last).await?.filter(|items| items.len() <= limits.items);
-    let (items, until) = if let Some(items) = all {
-        newest(items, from_seq, limits)
-    } else {
-        // A number changes a message, its thread's root, and whatever else was deleted with it: that many numbers are enough.
-        let after = from_seq.max(last - limit);
-        let items = between(db, asker, seat.room.id, after, last).await?.unwrap_or_default();
-        newest(items, after, limits)
+    let all = between(db, asker, seat.room.id, from_seq, last, true).await?.filter(|items| items.len() <= limits.items);
+    let (items, after) = match all {
+        Some(items) => (items, from_seq),
+        None => latest(db, asker, seat.room.id, from_seq.max(last - limit), last).await?,
     };
+    let (items, until) = newest(items, after, limits);
     let gap = (until > from_seq || reset).then_some(Gap { since: from_seq, until });
     Ok(Read { seat, from_seq: since, to_seq: last, gap, reset, has_more: None, items })
+}
+
+/// Everything since a number, or since half as far back, and so on, until it is not too much: a number changes at least one thing,
+/// and many where many messages were deleted at once.
+async fn latest(db: &mut PgConnection, asker: &UserId, room: RoomId, mut after: i64, last: i64) -> Result<(Vec<Item>, i64)> {
+    loop {
+        if let Some(items) = between(db, asker, room, after, last, last - after > 1).await? {
+            return Ok((items, after));
+        }
+        after = last - (last - after) / 2;
+    }
 }
 
 /// The oldest changes between two numbers.
@@ -184,19 +192,18 @@ async fn read_page(db: &mut PgConnection, asker: &UserId, seat: Seat, since: i64
     let until = until.min(seat.room.last_seq);
     let end = until.min(since.saturating_add(limit));
     let limits = Limits { items: usize::try_from(limit).unwrap_or_default(), bytes: BYTES };
-    let items = if since < end { between(db, asker, seat.room.id, since, end).await?.unwrap_or_default() } else { Vec::new() };
+    let items = if since < end { between(db, asker, seat.room.id, since, end, false).await?.unwrap_or_default() } else { Vec::new() };
     let (items, to_seq) = oldest(items, end.max(since), limits);
     Ok(Read { seat, from_seq: since, to_seq, gap: None, reset: false, has_more: Some(to_seq < until), items })
 }
 
-/// Everything whose last change has a number after one and up to another. Nothing, rather than a part, if that is more than
-/// an answer ever holds and the numbers are more than that apart.
-async fn between(db: &mut PgConnection, asker: &UserId, room: RoomId, after: i64, until: i64) -> Result<Option<Vec<Item>>> {
+/// Everything whose last change has a number after one and up to another. If that is more than an answer ever holds, the oldest of
+/// it, or, where only the whole is asked for, nothing.
+async fn between(db: &mut PgConnection, asker: &UserId, room: RoomId, after: i64, until: i64, whole: bool) -> Result<Option<Vec<Item>>> {
     if after >= until {
         return Ok(Some(Vec::new()));
     }
-    let is_narrow = until - after <= ITEMS;
-    let too_many = |count: usize| !is_narrow && i64::try_from(count).is_ok_and(|count| count > ITEMS);
+    let too_many = |count: usize| whole && i64::try_from(count).is_ok_and(|count| count > ITEMS);
     // Those first: they are what the walk through the others passes over.
     let changed = messages::store::changed(&mut *db, room, after, until).await?;
     if too_many(changed.len()) {

@@ -161,8 +161,11 @@ pub async fn resolve(app: &App, names: &[String]) -> Result<Vec<UserId>> {
     let unseen: Option<Vec<UserId>> = missing.iter().map(|name| UserId::parse(name)).collect();
     match unseen {
         Some(unseen) if app.accounts_live_elsewhere() => {
-            store::note_unseen(&app.db, &missing).await?;
-            found.extend(unseen);
+            let noted = store::note_unseen(&app.db, &missing).await?;
+            match unseen.iter().filter(|id| !noted.contains(id)).map(|id| id.as_str().to_owned()).collect::<Vec<_>>() {
+                erased if erased.is_empty() => found.extend(unseen),
+                erased => return Err(Error::UserNotFound(erased)),
+            }
             Ok(found)
         }
         _ => Err(Error::UserNotFound(missing)),

@@ -4,7 +4,7 @@ use super::{User, UserId, UserType};
 use crate::error::Result;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{PgConnection, PgExecutor, query, query_as, query_scalar};
+use sqlx::{PgConnection, PgExecutor, PgPool, query, query_as, query_scalar};
 
 /// One user.
 ///
@@ -73,7 +73,7 @@ pub async fn resolve(db: impl PgExecutor<'_>, names: &[String]) -> Result<Vec<(S
     let rows = query!(
         r#"SELECT asked AS "asked!", COALESCE(by_id.id, by_name.id) AS "id!: UserId"
            FROM UNNEST($1::text[]) AS asked
-           LEFT JOIN users AS by_id ON by_id.id = asked
+           LEFT JOIN users AS by_id ON by_id.id = asked AND by_id.erased_at IS NULL
            LEFT JOIN users AS by_name ON lower(by_name.username) = lower(asked) AND by_name.password_hash IS NOT NULL
            WHERE COALESCE(by_id.id, by_name.id) IS NOT NULL"#,
         names
@@ -83,11 +83,12 @@ pub async fn resolve(db: impl PgExecutor<'_>, names: &[String]) -> Result<Vec<(S
     Ok(rows.into_iter().map(|row| (row.asked, row.id)).collect())
 }
 
-/// Makes users of ids that another system will bring in one day.
+/// Makes users of ids that another system will bring in one day, but for those of accounts that were erased; says which ids are
+/// users now.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn note_unseen(db: impl PgExecutor<'_>, ids: &[String]) -> Result<()> {
+pub async fn note_unseen(db: &PgPool, ids: &[String]) -> Result<Vec<UserId>> {
     query!(
         "INSERT INTO users (id)
          SELECT id FROM UNNEST($1::text[]) AS id
@@ -97,16 +98,17 @@ pub async fn note_unseen(db: impl PgExecutor<'_>, ids: &[String]) -> Result<()> 
     )
     .execute(db)
     .await?;
-    Ok(())
+    let noted = query_scalar!(r#"SELECT id AS "id: UserId" FROM users WHERE id = ANY($1) AND erased_at IS NULL"#, ids);
+    Ok(noted.fetch_all(db).await?)
 }
 
-/// Lets a user in again, or no longer; says whether there is such a user.
+/// Lets a user in again, or no longer; says whether there is such a user. Who was erased does not come back.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn set_active(db: &mut PgConnection, user: &UserId, active: bool) -> Result<bool> {
     let done = query!(
-        "UPDATE users SET deactivated_at = CASE WHEN $2 THEN NULL ELSE COALESCE(deactivated_at, now()) END WHERE id = $1",
+        "UPDATE users SET deactivated_at = CASE WHEN $2 THEN NULL ELSE COALESCE(deactivated_at, now()) END WHERE id = $1 AND erased_at IS NULL",
         user.as_str(),
         active
     )

@@ -13,7 +13,7 @@ fn help_names_every_command_and_shows_examples() {
     let help = ires_chat(&["--help"], &[]);
 
     assert_eq!(help.code, Some(0), "{}", help.stderr);
-    for command in ["dev", "serve", "migrate", "token", "user", "config", "doctor", "spec", "health"] {
+    for command in ["dev", "serve", "migrate", "token", "user", "config", "doctor", "backup", "retention", "spec", "health"] {
         assert!(help.stdout.contains(command), "{command} is not in\n{}", help.stdout);
     }
     assert!(help.stdout.contains("ires-chat dev"), "an example");
@@ -21,7 +21,7 @@ fn help_names_every_command_and_shows_examples() {
 
 #[test]
 fn every_command_has_help() {
-    for command in ["dev", "serve", "migrate", "token", "user", "config", "doctor", "spec", "health"] {
+    for command in ["dev", "serve", "migrate", "token", "user", "config", "doctor", "backup", "retention", "spec", "health"] {
         let help = ires_chat(&[command, "--help"], &[]);
         assert_eq!((help.code, help.stdout.is_empty()), (Some(0), false), "{command}: {}", help.stderr);
     }

@@ -91,6 +91,8 @@ fn a_bad_value_stops_the_start_and_is_named() {
         ("CHAT_TOKEN_EXPIRING_NOTICE", "1w"),
         ("CHAT_PRESENCE_GRACE", "x"),
         ("CHAT_TYPING_TTL", ""),
+        ("CHAT_RETENTION", "a year"),
+        ("CHAT_RETENTION", "59m"),
         ("CHAT_DEFAULT_ROOM", "a b"),
         ("CHAT_AUTO_CREATE_ROOMS", "perhaps"),
         ("CHAT_COMPAT_NEST_EXCEPTION", "2"),

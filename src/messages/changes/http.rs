@@ -1,7 +1,9 @@
 //! Edits and deletion over REST: translation only.
 
 use super::{
-    Deleted, Deletion, Earlier, Edit, Edited, delete, edit, edits,
+    Earlier, Edit, Edited,
+    deletion::{Deleted, Deletion, delete},
+    edit, edits,
     socket::{DELETE, EDIT},
 };
 use crate::{

@@ -1,12 +1,15 @@
-//! What authors and moderators change of what was said: edits and deletion.
+//! What authors and moderators change of what was said: edits, and [`deletion`].
 //!
 //! Every change of a message, reactions and pins included, begins with [`MessageChange::begin`] and ends with
 //! [`MessageChange::finish`]: one transaction that holds the room's row and takes the room's next number, told after its
 //! commit and before the room's turn is given on. The message's row is its final state, and has that number as its `rev`.
 
+pub mod deletion;
 pub mod http;
 pub mod socket;
 pub mod store;
+
+pub use deletion::DeletedBy;
 
 use super::{MENTIONS, MessageId, mentioned_members};
 use crate::{
@@ -14,7 +17,7 @@ use crate::{
     auth::AuthUser,
     error::{Error, Result},
     payload::{Fields, Length},
-    rooms::{Role, RoomId, changes::Change, permissions::Action, store as rooms},
+    rooms::{Role, RoomId, changes::Change, store as rooms},
     time::Time,
     users::UserId,
 };
@@ -24,20 +27,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use store::Current;
 use uuid::Uuid;
-
-/// Most characters of the reason for a deletion.
-const REASON: Length = Length::new(0, 500);
-
-/// Whose right it was to delete a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema, sqlx::Type)]
-#[serde(rename_all = "lowercase")]
-#[sqlx(type_name = "text", rename_all = "lowercase")]
-pub enum DeletedBy {
-    /// The author's.
-    Author,
-    /// A moderator's, or that of somebody above.
-    Moderator,
-}
 
 /// A change of a message that has begun, by a member who may take part in the room: see [`Change`].
 pub struct MessageChange {
@@ -241,90 +230,6 @@ pub async fn edit(app: &App, caller: &AuthUser, edit: Edit) -> Result<(Edited, V
     };
     change.finish(app, seq, "chat:message:edited", &told).await?;
     Ok((Edited { id, changed: true, seq: Some(seq), rev: seq, edited_at: Some(edited_at), edit_count }, warnings))
-}
-
-/// What a client wants to take back, checked for form.
-#[derive(Debug)]
-pub struct Deletion {
-    id: Uuid,
-    reason: Option<String>,
-    /// What the caller should know though it worked.
-    pub warnings: Vec<String>,
-}
-
-impl Deletion {
-    /// Reads `{messageId, reason?}`.
-    ///
-    /// # Errors
-    /// `VALIDATION_ERROR` with every fault.
-    pub fn read(mut fields: Fields) -> Result<Self> {
-        let (id, reason) = (fields.required_uuid("messageId"), fields.text("reason", REASON));
-        let warnings = fields.finish()?;
-        Ok(Self { id, reason: reason.filter(|reason| !reason.trim().is_empty()), warnings })
-    }
-}
-
-/// What a deletion came to.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Deleted {
-    /// The message.
-    pub id: MessageId,
-    /// Whether it was still there.
-    pub changed: bool,
-    /// The number of the deletion; `null` when it had been deleted before.
-    pub seq: Option<i64>,
-}
-
-/// `chat:message:deleted`.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct MessagesDeleted {
-    /// Where.
-    room_id: RoomId,
-    /// The number of the deletion, and so the messages' `rev`.
-    seq: i64,
-    /// Which messages.
-    #[schemars(with = "Vec<MessageId>")]
-    message_ids: [MessageId; 1],
-    /// The numbers that they were born with.
-    #[schemars(with = "Vec<i64>")]
-    message_seqs: [i64; 1],
-    /// Whose right it was.
-    deleted_by: DeletedBy,
-    /// Why, in their words.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-}
-
-/// Deletes a message: a stub stays, and its text, its earlier texts and its reactions are gone from the database. Who is muted
-/// may take back what they said.
-///
-/// # Errors
-/// Those of [`MessageChange::begin`]; `FORBIDDEN` for everybody but the author and those who keep order.
-pub async fn delete(app: &App, caller: &AuthUser, deletion: Deletion) -> Result<Deleted> {
-    let mut change = MessageChange::begin(app, caller, deletion.id).await?;
-    let Current { id, seq: message_seq, thread_root_id, .. } = change.message;
-    let deleted_by = if change.message.author_id == *caller.id() {
-        DeletedBy::Author
-    } else {
-        change.room.seat.require(Action::DeleteAny)?;
-        DeletedBy::Moderator
-    };
-    if change.message.deleted_at.is_some() {
-        change.abandon().await?;
-        return Ok(Deleted { id, changed: false, seq: None });
-    }
-    let seq = change.take_seq().await?;
-    store::delete(&mut change.room.tx, id, seq, deleted_by, deletion.reason.as_deref()).await?;
-    store::forget_what_was_said(&mut change.room.tx, id).await?;
-    super::reactions::store::forget(&mut change.room.tx, id).await?;
-    if let Some(root) = thread_root_id {
-        super::threads::store::uncount_reply(&mut change.room.tx, root, seq).await?;
-    }
-    let told =
-        MessagesDeleted { room_id: change.room_id(), seq, message_ids: [id], message_seqs: [message_seq], deleted_by, reason: deletion.reason };
-    change.finish(app, seq, "chat:message:deleted", &told).await?;
-    Ok(Deleted { id, changed: true, seq: Some(seq) })
 }
 
 /// What a message said before one of its edits.

@@ -1,6 +1,10 @@
 //! Edits and deletion over Socket.IO: translation only.
 
-use super::{Deleted, Deletion, Edit, Edited, MessageEdited, MessagesDeleted, delete, edit};
+use super::{
+    Edit, Edited, MessageEdited,
+    deletion::{Deleted, Deletion, MessagesDeleted, delete},
+    edit,
+};
 use crate::{
     config::MAX_CONTENT,
     error::{Error, Result},

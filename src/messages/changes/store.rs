@@ -1,11 +1,12 @@
 //! SQL that changes messages, and reads what is needed for it. All but [`room_of`] and [`edits`] is for whoever holds the row
 //! of the message's room.
 
-use super::{DeletedBy, Earlier};
+use super::{DeletedBy, Earlier, deletion::Doomed};
 use crate::{error::Result, messages::MessageId, rooms::RoomId, users::UserId};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, PgExecutor, query, query_as, query_scalar};
+use uuid::Uuid;
 
 /// A message as whoever changes it needs to know it.
 pub struct Current {
@@ -112,17 +113,17 @@ pub async fn edit(db: &mut PgConnection, id: MessageId, seq: i64, content: &str,
     Ok((row.edited_at, row.edit_count))
 }
 
-/// Takes everything from a message but the place where it stood, and that of its thread.
+/// Takes everything from messages but the place where they stood, and that of their threads.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn delete(db: &mut PgConnection, id: MessageId, seq: i64, deleted_by: DeletedBy, reason: Option<&str>) -> Result<()> {
+pub async fn delete(db: &mut PgConnection, ids: &[Uuid], seq: i64, deleted_by: DeletedBy, reason: Option<&str>) -> Result<()> {
     query!(
         "UPDATE messages
          SET rev = $2, deleted_at = now(), deleted_by = $3, delete_reason = $4, content = '', mentions = NULL, attachments = NULL, metadata = NULL,
              reactions = NULL, pinned_at = NULL, pinned_by = NULL
-         WHERE id = $1",
-        id.0,
+         WHERE id = ANY($1)",
+        ids,
         seq,
         deleted_by as DeletedBy,
         reason
@@ -132,13 +133,31 @@ pub async fn delete(db: &mut PgConnection, id: MessageId, seq: i64, deleted_by: 
     Ok(())
 }
 
-/// Removes what a message said before it was edited.
+/// Removes what messages said before they were edited.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn forget_what_was_said(db: &mut PgConnection, id: MessageId) -> Result<()> {
-    query!("DELETE FROM message_edits WHERE message_id = $1", id.0).execute(db).await?;
+pub async fn forget_what_was_said(db: &mut PgConnection, ids: &[Uuid]) -> Result<()> {
+    query!("DELETE FROM message_edits WHERE message_id = ANY($1)", ids).execute(db).await?;
     Ok(())
+}
+
+/// Those of these messages of a room that are not deleted, by their numbers.
+///
+/// # Errors
+/// Those of the database.
+pub async fn living(db: &mut PgConnection, room: RoomId, ids: &[Uuid]) -> Result<Vec<Doomed>> {
+    Ok(query_as!(
+        Doomed,
+        r#"SELECT id AS "id: MessageId", seq, thread_root_id AS "thread_root_id: MessageId"
+           FROM messages
+           WHERE id = ANY($2) AND room_id = $1 AND deleted_at IS NULL
+           ORDER BY seq"#,
+        room.0,
+        ids
+    )
+    .fetch_all(db)
+    .await?)
 }
 
 /// A page of what a message said before it was edited, oldest first.

@@ -40,7 +40,7 @@ pub(super) struct Stored {
 impl Link {
     /// A link that connects when it is needed.
     pub fn new(database: PgConnectOptions, patience: Duration) -> Self {
-        let database = database.options([("lock_timeout", LOCK_TIMEOUT_MS)]);
+        let database = database.application_name("ires-chat journal").options([("lock_timeout", LOCK_TIMEOUT_MS)]);
         Self { database, patience, backend: None, last_commit: None }
     }
 

@@ -17,7 +17,7 @@ use crate::{
     auth::AuthUser,
     error::{Error, Result},
     payload::{Fields, Length, deceives},
-    rooms::RoomId,
+    rooms::{RoomId, store as rooms},
     time::Time,
     users::{User, UserId},
 };
@@ -141,6 +141,28 @@ pub async fn remove(app: &App, caller: &AuthUser, id: Uuid, emoji: &Emoji) -> Re
     store::remove(&mut change.room.tx, id, caller.id(), emoji).await?;
     let counts = store::count(&mut change.room.tx, id, emoji, -1, seq).await?;
     tell(app, change, caller, emoji, ("chat:reaction:removed", seq, counts)).await
+}
+
+/// Takes the reaction of somebody back whose account was erased, and who is no member any more. One that is not there is no change.
+///
+/// # Errors
+/// `UNAVAILABLE` without the database, or if the room's turn does not come in time.
+pub async fn withdraw(app: &App, room: RoomId, user: &UserId, (id, message_seq): (MessageId, i64), emoji: &str) -> Result<()> {
+    let Some(emoji) = Emoji::parse(emoji) else { return Ok(()) };
+    let turn = app.turns.take(room, app.patience()).await?;
+    let mut tx = app.begin().await?;
+    rooms::lock(&mut tx, room).await?;
+    if !store::exists(&mut *tx, id, user, &emoji).await? {
+        return Ok(tx.rollback().await?);
+    }
+    let seq = rooms::count(&mut tx, room, 1, 0).await?.last_seq;
+    store::remove(&mut tx, id, user, &emoji).await?;
+    let counts = store::count(&mut tx, id, &emoji, -1, seq).await?;
+    tx.commit().await?;
+    let told = ReactionMoved { message_id: id, room_id: room, seq, message_seq, emoji: emoji.as_str(), user_id: user, counts: &counts };
+    app.realtime.tell_room(room, Some(seq), "chat:reaction:removed", &told);
+    drop(turn);
+    Ok(())
 }
 
 async fn unchanged(mut change: MessageChange) -> Result<Reacted> {

@@ -53,12 +53,12 @@ pub async fn remove(db: &mut PgConnection, id: MessageId, user: &UserId, emoji: 
     Ok(())
 }
 
-/// Removes all reactions to a message that is being deleted.
+/// Removes all reactions to messages that are being deleted.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn forget(db: &mut PgConnection, id: MessageId) -> Result<()> {
-    query!("DELETE FROM reactions WHERE message_id = $1", id.0).execute(db).await?;
+pub async fn forget(db: &mut PgConnection, ids: &[Uuid]) -> Result<()> {
+    query!("DELETE FROM reactions WHERE message_id = ANY($1)", ids).execute(db).await?;
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use crate::{
     users::{UserId, UserType},
 };
 use sqlx::{PgConnection, PgExecutor, query};
+use uuid::Uuid;
 
 /// What a member sees of a thread through a window of at most 101 messages either way, oldest first. Nothing for those who are
 /// not members. (The limits that are written out keep the plan, as they do for history.)
@@ -58,24 +59,27 @@ pub async fn of_room(db: impl PgExecutor<'_>, room: RoomId, before: i64, limit: 
     Ok(rows.fetch_all(db).await?.into_iter().map(|row| (row.aside.unwrap_or_default(), row.into())).collect())
 }
 
-/// Counts a reply no more that was deleted under the same number, for whoever holds the room's row.
+/// Counts replies no more that were deleted under the same number: roots, and how many of each. For whoever holds the room's row.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn uncount_reply(db: &mut PgConnection, root: MessageId, seq: i64) -> Result<()> {
+pub async fn uncount_replies(db: &mut PgConnection, roots: &[Uuid], replies: &[i32], seq: i64) -> Result<()> {
     query!(
         "UPDATE messages AS root
-         SET rev = $2,
-             reply_count = GREATEST(root.reply_count - 1, 0),
+         SET rev = $3,
+             reply_count = GREATEST(root.reply_count - lost.replies, 0),
              (last_reply_seq, last_reply_at) = (
                  SELECT reply.seq, reply.created_at
                  FROM messages AS reply
-                 WHERE reply.thread_root_id = $1 AND reply.deleted_at IS NULL
+                 WHERE reply.thread_root_id = root.id AND reply.deleted_at IS NULL
                  ORDER BY reply.seq DESC
                  LIMIT 1
              )
-         WHERE root.id = $1",
-        root.0,
+         FROM UNNEST($1::uuid[], $2::integer[]) AS lost (root_id, replies)
+         -- By an index for each root: an equality could become a join with the whole table.
+         WHERE root.id = ANY(ARRAY[lost.root_id])",
+        roots,
+        replies,
         seq
     )
     .execute(db)

@@ -130,7 +130,8 @@ pub(super) async fn said(db: &mut PgConnection, room: RoomId, after: i64, until:
     .await?)
 }
 
-/// Messages that were edited or deleted, and whose last change has a number after one and up to another, in its order.
+/// Messages that were edited or deleted, and whose last change has a number after one and up to another, in its order: so many,
+/// and all that share the last number.
 ///
 /// # Errors
 /// Those of the database.
@@ -141,7 +142,7 @@ pub(super) async fn changed(db: &mut PgConnection, room: RoomId, after: i64, unt
            FROM messages
            WHERE room_id = $1 AND rev > $2 AND rev <= $3 AND rev <> seq AND (edited_at IS NOT NULL OR deleted_at IS NOT NULL)
            ORDER BY rev
-           LIMIT $4"#,
+           FETCH FIRST $4 ROWS WITH TIES"#,
         room.0,
         after,
         until,

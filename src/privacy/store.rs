@@ -1,0 +1,432 @@
+//! SQL of what is kept of a user, and of its end. There is no index of messages by author, for every message would pay for it: what
+//! somebody said is found by walking through the rooms that they are or were in, so many numbers at a time.
+
+use super::{
+    Messages,
+    export::{ExportedEdit, ExportedMembership, ExportedMessage, ExportedProfile, ExportedSession},
+};
+use crate::{
+    error::Result,
+    messages::MessageId,
+    rooms::{Role, RoomId, members::State},
+    users::{UserId, UserType},
+};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::{PgConnection, PgExecutor, query, query_as, query_scalar};
+use uuid::Uuid;
+
+/// An account that is to be erased, and how far that has come.
+pub(super) struct Erasure {
+    pub user: UserId,
+    pub messages: Messages,
+    /// Rooms up to this one are done.
+    pub done: Uuid,
+}
+
+/// Something that a user left in a room.
+pub(super) struct Trace {
+    pub id: MessageId,
+    pub seq: i64,
+    /// Whether it is a message of the user's own that is not deleted.
+    pub is_own: bool,
+    /// What the user reacted with.
+    pub emojis: Vec<String>,
+}
+
+/// Whether there is such a user, and whether the account was erased.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn is_erased(db: impl PgExecutor<'_>, user: &UserId) -> Result<Option<bool>> {
+    let erased = query_scalar!(r#"SELECT erased_at IS NOT NULL AS "erased!" FROM users WHERE id = $1"#, user.as_str());
+    Ok(erased.fetch_optional(db).await?)
+}
+
+/// The hash of a user's password, if it is an own account.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn password_hash(db: impl PgExecutor<'_>, user: &UserId) -> Result<Option<String>> {
+    Ok(query_scalar!("SELECT password_hash FROM users WHERE id = $1", user.as_str()).fetch_optional(db).await?.flatten())
+}
+
+/// Makes a stub of a user: nameless, kept out, without a password. Once that is so, it stays so.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn make_stub(db: &mut PgConnection, user: &UserId, name: &str) -> Result<()> {
+    query!(
+        "UPDATE users
+         SET username = NULL, name = $2, avatar_url = NULL, user_type = 'user', password_hash = NULL, updated_at = now(), deactivated_at = now(),
+             erased_at = now()
+         WHERE id = $1 AND erased_at IS NULL",
+        user.as_str(),
+        name
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Removes a user's sessions, and with them the refresh tokens.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn remove_sessions(db: &mut PgConnection, user: &UserId) -> Result<()> {
+    query!(
+        "DELETE FROM sessions
+         WHERE id IN (
+             SELECT id FROM sessions WHERE user_id = $1 AND revoked_at IS NULL
+             UNION ALL
+             SELECT id FROM sessions WHERE user_id = $1 AND revoked_at IS NOT NULL
+         )",
+        user.as_str()
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Forgets when a user was last seen.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn forget_last_seen(db: &mut PgConnection, user: &UserId) -> Result<()> {
+    query!("DELETE FROM last_seen WHERE user_id = $1", user.as_str()).execute(db).await?;
+    Ok(())
+}
+
+/// Forgets when a user last spoke in rooms in slow mode.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn forget_turns(db: &mut PgConnection, user: &UserId) -> Result<()> {
+    query!("DELETE FROM slow_turns WHERE user_id = $1", user.as_str()).execute(db).await?;
+    Ok(())
+}
+
+/// Orders what is left to be done. Where it was ordered before, only more than was ordered then is something new.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn order(db: &mut PgConnection, user: &UserId, messages: Messages) -> Result<()> {
+    query!(
+        "INSERT INTO erasures AS known (user_id, messages)
+         VALUES ($1, $2)
+         ON CONFLICT (user_id) DO UPDATE
+         SET messages = EXCLUDED.messages, done_room_id = '00000000-0000-0000-0000-000000000000', finished_at = NULL
+         WHERE known.messages = 'keep' AND EXCLUDED.messages = 'delete'",
+        user.as_str(),
+        messages as Messages
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Some of the erasures that are not finished, the oldest first.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn unfinished(db: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Erasure>> {
+    Ok(query_as!(
+        Erasure,
+        r#"SELECT user_id AS "user: UserId", messages AS "messages: Messages", done_room_id AS done
+           FROM erasures
+           WHERE finished_at IS NULL
+           ORDER BY ordered_at
+           LIMIT $1"#,
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// The next room by id, after one, that a user is or was in.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn next_room(db: impl PgExecutor<'_>, user: &UserId, after: Uuid) -> Result<Option<RoomId>> {
+    let next = query_scalar!(
+        r#"SELECT room_id AS "room_id!: RoomId"
+           FROM (
+               (SELECT room_id FROM room_members WHERE user_id = $1 AND room_id > $2 AND state = 'joined' ORDER BY room_id LIMIT 1)
+               UNION ALL
+               (SELECT room_id FROM room_members WHERE user_id = $1 AND room_id > $2 AND state <> 'joined' ORDER BY room_id LIMIT 1)
+           ) AS next
+           ORDER BY room_id
+           LIMIT 1"#,
+        user.as_str(),
+        after
+    );
+    Ok(next.fetch_optional(db).await?)
+}
+
+/// The number of a room's last message.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn last_message(db: impl PgExecutor<'_>, room: RoomId) -> Result<i64> {
+    let last = query_scalar!(r#"SELECT COALESCE(last_message_seq, 0) AS "seq!" FROM rooms WHERE id = $1"#, room.0);
+    Ok(last.fetch_optional(db).await?.unwrap_or_default())
+}
+
+/// Takes a former member's markers, and the reason of a ban, from a room.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn forget_markers(db: impl PgExecutor<'_>, room: RoomId, user: &UserId) -> Result<()> {
+    query!(
+        "UPDATE room_members
+         SET read_seq = 0, delivered_seq = 0, public_read_seq = 0, public_delivered_seq = 0, read_at = NULL, pinned = false, muted_until = NULL,
+             ban_reason = NULL
+         WHERE room_id = $1 AND user_id = $2 AND state <> 'joined'",
+        room.0,
+        user.as_str()
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// What a user left in a room after a number and up to another, in its order.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn traces(db: impl PgExecutor<'_>, room: RoomId, user: &UserId, after: i64, until: i64) -> Result<Vec<Trace>> {
+    Ok(query_as!(
+        Trace,
+        r#"SELECT id AS "id!: MessageId", seq AS "seq!", is_own AS "is_own!", emojis AS "emojis!"
+           FROM (
+               SELECT m.id, m.seq, m.author_id = $4 AND m.deleted_at IS NULL AS is_own,
+                   ARRAY(SELECT emoji FROM reactions WHERE message_id = m.id AND user_id = $4) AS emojis
+               FROM messages AS m
+               WHERE m.room_id = $1 AND m.seq > $2 AND m.seq <= $3 AND m.deleted_at IS NULL AND (m.author_id = $4 OR m.reactions IS NOT NULL)
+           ) AS trace
+           WHERE is_own OR emojis <> '{}'
+           ORDER BY seq"#,
+        room.0,
+        after,
+        until,
+        user.as_str()
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Notes that a room is done.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn note_done(db: impl PgExecutor<'_>, user: &UserId, room: RoomId) -> Result<()> {
+    query!("UPDATE erasures SET done_room_id = $2 WHERE user_id = $1", user.as_str(), room.0).execute(db).await?;
+    Ok(())
+}
+
+/// Begins again with a user who has come into a room meanwhile.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn begin_again(db: impl PgExecutor<'_>, user: &UserId) -> Result<()> {
+    query!(
+        "UPDATE erasures
+         SET done_room_id = '00000000-0000-0000-0000-000000000000'
+         WHERE user_id = $1 AND EXISTS (SELECT FROM room_members AS m WHERE m.user_id = $1 AND m.state = 'joined')",
+        user.as_str()
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Finishes an erasure that was ordered a while ago, if the user is in no room any more; says whether it did.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn finish(db: impl PgExecutor<'_>, user: &UserId, settled: f64) -> Result<bool> {
+    let done = query!(
+        "UPDATE erasures
+         SET finished_at = now()
+         WHERE user_id = $1 AND ordered_at < now() - make_interval(secs => $2)
+             AND NOT EXISTS (SELECT FROM room_members AS m WHERE m.user_id = $1 AND m.state = 'joined')",
+        user.as_str(),
+        settled
+    );
+    Ok(done.execute(db).await?.rows_affected() == 1)
+}
+
+/// Whether nothing of an erasure is left to be done.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn is_finished(db: impl PgExecutor<'_>, user: &UserId) -> Result<bool> {
+    let finished = query_scalar!(r#"SELECT finished_at IS NOT NULL AS "finished!" FROM erasures WHERE user_id = $1"#, user.as_str());
+    Ok(finished.fetch_optional(db).await?.unwrap_or_default())
+}
+
+/// A user's profile.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn profile(db: impl PgExecutor<'_>, user: &UserId) -> Result<Option<ExportedProfile>> {
+    Ok(query_as!(
+        ExportedProfile,
+        r#"SELECT u.id AS "id: UserId", u.username, u.name, u.avatar_url, u.user_type AS "user_type: UserType",
+               u.password_hash IS NOT NULL AS "has_password!", u.created_at, u.updated_at, u.deactivated_at,
+               (SELECT last_seen_at FROM last_seen WHERE user_id = u.id) AS last_seen_at
+           FROM users AS u
+           WHERE u.id = $1"#,
+        user.as_str()
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// A user's sessions that stand, by id.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn sessions(db: impl PgExecutor<'_>, user: &UserId, after: Uuid, limit: i64) -> Result<Vec<ExportedSession>> {
+    Ok(query_as!(
+        ExportedSession,
+        "SELECT id, created_at, last_used_at, expires_at
+         FROM sessions
+         WHERE user_id = $1 AND revoked_at IS NULL AND id > $2
+         ORDER BY id
+         LIMIT $3",
+        user.as_str(),
+        after,
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// A user's membership in a room, present or former.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn membership(db: impl PgExecutor<'_>, user: &UserId, room: RoomId) -> Result<Option<ExportedMembership>> {
+    Ok(query_as!(
+        ExportedMembership,
+        r#"SELECT m.room_id AS "room_id: RoomId", r.name AS room_name, m.state AS "state: State", m.role AS "role: Role", m.joined_at, m.read_seq,
+               m.delivered_seq, m.public_read_seq, m.read_at, m.muted_until, m.pinned, m.banned_at, m.ban_reason
+           FROM room_members AS m
+           JOIN rooms AS r ON r.id = m.room_id
+           WHERE m.room_id = $2 AND m.user_id = $1"#,
+        user.as_str(),
+        room.0
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// A message that a user wrote, pinned or reacted to.
+pub(super) struct Touched {
+    /// The message, of which only what a user did is theirs.
+    pub message: ExportedMessage,
+    pub is_own: bool,
+    /// When the user pinned it.
+    pub pinned_at: Option<DateTime<Utc>>,
+    /// What the user reacted with, and when.
+    pub emojis: Vec<String>,
+    pub reacted_at: Vec<DateTime<Utc>>,
+}
+
+/// What a user wrote, pinned or reacted to in a room, after a number and up to another, in its order.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn touched(db: impl PgExecutor<'_>, room: RoomId, user: &UserId, after: i64, until: i64, limit: i64) -> Result<Vec<Touched>> {
+    let rows = query!(
+        r#"SELECT m.id AS "id!: MessageId", m.seq AS "seq!", m.content AS "content!", m.type AS "kind!", m.client_msg_id AS "client_msg_id?",
+               m.reply_to AS "reply_to?: MessageId", m.thread_root_id AS "thread_root_id?: MessageId", m.mentions AS "mentions?",
+               m.attachments AS "attachments?", m.metadata AS "metadata?", m.created_at AS "created_at!", m.edited_at AS "edited_at?",
+               m.deleted_at AS "deleted_at?", m.is_own AS "is_own!", CASE WHEN m.pinned_by = $4 THEN m.pinned_at END AS pinned_at,
+               m.emojis AS "emojis!", m.reacted_at AS "reacted_at!"
+           FROM (
+               SELECT *, author_id = $4 AS is_own,
+                   ARRAY(SELECT emoji FROM reactions WHERE message_id = messages.id AND user_id = $4 ORDER BY seq) AS emojis,
+                   ARRAY(SELECT created_at FROM reactions WHERE message_id = messages.id AND user_id = $4 ORDER BY seq) AS reacted_at
+               FROM messages
+               WHERE room_id = $1 AND seq > $2 AND seq <= $3 AND (author_id = $4 OR pinned_by = $4 OR reactions IS NOT NULL)
+           ) AS m
+           WHERE m.is_own OR m.pinned_by = $4 OR m.emojis <> '{}'
+           ORDER BY m.seq
+           LIMIT $5"#,
+        room.0,
+        after,
+        until,
+        user.as_str(),
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    let touched = rows.into_iter().map(|row| Touched {
+        message: ExportedMessage {
+            id: row.id,
+            room_id: room,
+            seq: row.seq,
+            content: row.content,
+            kind: row.kind,
+            client_msg_id: row.client_msg_id,
+            reply_to: row.reply_to,
+            thread_root_id: row.thread_root_id,
+            mentions: row.mentions.unwrap_or_else(|| Value::Array(Vec::new())),
+            attachments: row.attachments.unwrap_or_else(|| Value::Array(Vec::new())),
+            metadata: row.metadata,
+            created_at: row.created_at,
+            edited_at: row.edited_at,
+            deleted_at: row.deleted_at,
+        },
+        is_own: row.is_own,
+        pinned_at: row.pinned_at,
+        emojis: row.emojis,
+        reacted_at: row.reacted_at,
+    });
+    Ok(touched.collect())
+}
+
+/// What a user's messages in a room said before they were edited, after an edit of a message and up to another message, in order.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn edits(
+    db: impl PgExecutor<'_>,
+    room: RoomId,
+    user: &UserId,
+    after: (i64, i32),
+    until: i64,
+    limit: i64,
+) -> Result<Vec<(i64, ExportedEdit)>> {
+    let rows = query!(
+        r#"SELECT m.seq AS "seq!", e.message_id AS "message_id!: MessageId", e.number AS "number!", e.content AS "content!", e.mentions AS "mentions?",
+               e.said_at AS "said_at!", e.replaced_at AS "replaced_at!"
+           FROM messages AS m
+           CROSS JOIN LATERAL (SELECT * FROM message_edits WHERE message_id = m.id AND (m.seq > $2 OR number > $3) ORDER BY number LIMIT $6) AS e
+           WHERE m.room_id = $1 AND m.seq >= $2 AND m.seq <= $4 AND m.author_id = $5 AND m.edit_count > 0
+           ORDER BY m.seq, e.number
+           LIMIT $6"#,
+        room.0,
+        after.0,
+        after.1,
+        until,
+        user.as_str(),
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    let edits = rows.into_iter().map(|row| {
+        let edit = ExportedEdit {
+            message_id: row.message_id,
+            number: row.number,
+            content: row.content,
+            mentions: row.mentions.unwrap_or_else(|| Value::Array(Vec::new())),
+            said_at: row.said_at,
+            replaced_at: row.replaced_at,
+        };
+        (row.seq, edit)
+    });
+    Ok(edits.collect())
+}

@@ -1,0 +1,139 @@
+//! `ires-chat doctor`: every invariant, broken by hand, is found and named. Contract section 9.
+
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Executor};
+
+use crate::support::{
+    Database, TestApp, ires_chat,
+    json::{int, text},
+};
+
+/// What the doctor says of a database: its exit code, and the invariants that are broken, with examples.
+fn examined(app: &TestApp, arguments: &[&str]) -> (Option<i32>, Vec<(String, String)>) {
+    let arguments: Vec<_> = ["doctor", "--json"].iter().chain(arguments).copied().collect();
+    let finished = ires_chat(&arguments, &[("DATABASE_URL", app.database.url())]);
+    let said: Value = serde_json::from_str(&finished.stdout).unwrap_or_else(|_| panic!("{}{}", finished.stdout, finished.stderr));
+    let findings = said["findings"].as_array().unwrap().iter();
+    let broken = findings.filter(|finding| int(&finding["broken"]) > 0);
+    (finished.code, broken.map(|finding| (text(&finding["invariant"]).to_owned(), finding["examples"].to_string())).collect())
+}
+
+/// A room in which everything has happened that the books tell of: its id, that of a root, and of its reply.
+async fn lively(app: &TestApp) -> (String, String, String) {
+    let (alice, bob) = (app.user("alice").await, app.user("bob").await);
+    let room = alice.create_room_with("den", &[&bob]).await;
+    let (alices, bobs) = (alice.connect().await, bob.connect().await);
+    let root = alices.say(&room, "root").await;
+    let reply = bobs.emit_ok("chat:message", &json!({ "roomId": room, "content": "reply", "threadRootId": root["id"] })).await;
+    bobs.emit_ok("chat:message:edit", &json!({ "messageId": reply["id"], "content": "better reply" })).await;
+    alices.emit_ok("chat:reaction:add", &json!({ "messageId": reply["id"], "emoji": "👍" })).await;
+    let gone = alices.say(&room, "gone").await;
+    alices.emit_ok("chat:message:delete", &json!({ "messageId": gone["id"] })).await;
+    alices.emit_ok("chat:read", &json!({ "roomId": room, "seq": 1 })).await;
+    alices.emit_ok("chat:room:update", &json!({ "roomId": room, "name": "lair" })).await;
+    alices.emit_ok("chat:room:role", &json!({ "roomId": room, "userId": "bob", "role": "admin" })).await;
+    (room, text(&root["id"]).to_owned(), text(&reply["id"]).to_owned())
+}
+
+#[tokio::test]
+async fn every_broken_invariant_is_found_and_says_where() {
+    let mut app = TestApp::start().await;
+    let (room, root, reply) = lively(&app).await;
+    // Nobody mends or indexes anything meanwhile.
+    app.stop();
+    assert_eq!(examined(&app, &[]), (Some(0), Vec::new()), "healthy");
+    let ghost = "01890a5d-ac96-774b-bcce-b302099a8057";
+    let cases = [
+        ("every room counts its members right", &room, format!("UPDATE rooms SET member_count = 7 WHERE id = '{room}'")),
+        ("every room has one owner, where somebody is", &room, format!("UPDATE room_members SET role = 'admin' WHERE room_id = '{room}'")),
+        ("every room knows its last message", &room, format!("UPDATE rooms SET last_message_seq = 1 WHERE id = '{room}'")),
+        ("every room's last number is that of something", &room, format!("UPDATE rooms SET last_seq = last_seq + 1 WHERE id = '{room}'")),
+        (
+            "no marker is ahead of its room's last number",
+            &"'bob'".to_owned(),
+            format!("UPDATE room_members SET read_seq = 999 WHERE room_id = '{room}' AND user_id = 'bob'"),
+        ),
+        (
+            "of erased accounts a stub is left",
+            &"'bob'".to_owned(),
+            "UPDATE users SET erased_at = now(), deactivated_at = now(), username = NULL WHERE id = 'bob'".to_owned(),
+        ),
+        ("the database says which history it holds", &"0 rows".to_owned(), "DELETE FROM database_identity".to_owned()),
+        ("everything has its room, its author and its message", &reply, format!("UPDATE messages SET author_id = 'nobody' WHERE id = '{reply}'")),
+        ("everything has its room, its author and its message", &"'alice'".to_owned(), format!("UPDATE reactions SET room_id = '{ghost}'")),
+        ("every reply has its root", &reply, format!("UPDATE messages SET thread_root_id = '{ghost}' WHERE id = '{reply}'")),
+        ("nothing is ahead of its room's last number", &root, format!("UPDATE messages SET rev = 999 WHERE id = '{root}'")),
+        ("every number is that of one thing", &root, format!("UPDATE room_members SET changed_seq = 1 WHERE room_id = '{room}' AND user_id = 'bob'")),
+        ("every root of a thread counts its replies right", &root, format!("UPDATE messages SET reply_count = 2 WHERE id = '{root}'")),
+        ("every message counts its reactions right", &reply, "DELETE FROM reactions".to_owned()),
+        ("every earlier text of a message is kept until it is deleted", &reply, "DELETE FROM message_edits".to_owned()),
+        ("deleted messages hold nothing", &room, "UPDATE messages SET content = 'x' WHERE deleted_at IS NOT NULL".to_owned()),
+        (
+            "the index of searches is of what is there",
+            &room,
+            format!("INSERT INTO search_rooms VALUES ('{room}', 999, 0) ON CONFLICT (room_id) DO UPDATE SET indexed_seq = 999"),
+        ),
+        ("the index of searches is of what is there", &"segment 77".to_owned(), "INSERT INTO search_postings VALUES (77, 1, '\\x0001')".to_owned()),
+    ];
+    let tables = ["users", "rooms", "room_members", "messages", "message_edits", "reactions", "database_identity", "search_rooms", "search_postings"];
+    let keep = tables.map(|table| format!("CREATE TABLE kept.{table} AS TABLE public.{table};")).concat();
+    app.execute(&format!("CREATE SCHEMA kept; {keep}")).await;
+
+    for (invariant, named, sql) in cases {
+        app.execute(&format!("SET session_replication_role = replica; {sql}")).await;
+        let (code, broken) = examined(&app, &[]);
+        assert_eq!(code, Some(1), "{sql}");
+        let found = broken.iter().find(|(found, _)| found == invariant).unwrap_or_else(|| panic!("{sql}: {broken:?}"));
+        assert!(found.1.contains(named.as_str()), "{sql}: {found:?}");
+        let restore = tables.map(|table| format!("DELETE FROM public.{table}; INSERT INTO public.{table} SELECT * FROM kept.{table};")).concat();
+        app.execute(&format!("SET session_replication_role = replica; {restore}")).await;
+    }
+
+    assert_eq!(examined(&app, &[]), (Some(0), Vec::new()), "healthy again");
+}
+
+#[tokio::test]
+async fn the_ground_that_the_data_stand_on_is_examined_too() {
+    let app = TestApp::start().await;
+    let mut db = app.sql().await;
+    let cases = [
+        (
+            "every index and every constraint is valid",
+            "messages_seq_check",
+            "ALTER TABLE messages DROP CONSTRAINT messages_seq_check",
+            "ALTER TABLE messages ADD CONSTRAINT messages_seq_check CHECK (seq > 0) NOT VALID",
+        ),
+        (
+            "the schema is that of this program",
+            "20990101000001",
+            "SELECT 1",
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (20990101000001, 'x', true, '', 0)",
+        ),
+        (
+            "the schema is that of this program",
+            "20261127000011",
+            "DELETE FROM _sqlx_migrations WHERE version = 20990101000001",
+            "UPDATE _sqlx_migrations SET checksum = '' WHERE version = 20261127000011",
+        ),
+        ("the schema is that of this program", "is missing", "SELECT 1", "DELETE FROM _sqlx_migrations WHERE version = 20261127000011"),
+    ];
+
+    for (invariant, named, before, sql) in cases {
+        db.execute(AssertSqlSafe(format!("{before}; {sql}"))).await.unwrap();
+        let (code, broken) = examined(&app, &["--quick"]);
+        let found = broken.iter().find(|(found, _)| found == invariant).unwrap_or_else(|| panic!("{sql}: {broken:?}"));
+        assert!(code == Some(1) && found.1.contains(named), "{sql}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_quick_look_leaves_the_messages_out() {
+    let database = Database::migrated().await;
+    let environment = [("DATABASE_URL", database.url())];
+
+    let (quick, whole) = (ires_chat(&["doctor", "--quick"], &environment), ires_chat(&["doctor"], &environment));
+
+    assert_eq!((quick.code, whole.code), (Some(0), Some(0)), "{}{}", quick.stdout, whole.stdout);
+    assert!(whole.stdout.contains("deleted messages hold nothing") && !quick.stdout.contains("deleted messages hold nothing"));
+    assert!(quick.stdout.lines().count() > 8, "{}", quick.stdout);
+}
