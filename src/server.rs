@@ -135,8 +135,10 @@ pub async fn serve(listener: TcpListener, app: App, pages: Router<App>, mut stop
         });
     let mut server = tokio::spawn(server.into_future());
     tokio::select! {
-        ended = &mut server => return ended.map_err(std::io::Error::other)?,
+        // The listener, which is told at the same time, may have ended as well by now.
+        biased;
         _ = stop.wait_for(|stop| *stop) => tracing::info!("the server stops"),
+        ended = &mut server => return ended.map_err(std::io::Error::other)?,
     }
     app.journal.finish(FAREWELL).await;
     if let Err(error) = session::write_last_seen(&app).await {
