@@ -224,6 +224,9 @@ pub struct ChatSettings {
     /// How long after their last connection users stay online
     #[arg(long, env = "CHAT_PRESENCE_GRACE", default_value = "5s", value_parser = duration)]
     pub presence_grace: Duration,
+    /// How long users of a server that died stay online before their grace begins; each server renews its lease in a third of it
+    #[arg(long, env = "CHAT_NODE_LEASE", default_value = "15s", value_parser = lease)]
+    pub node_lease: Duration,
     /// How long a typing indicator lasts
     #[arg(long, env = "CHAT_TYPING_TTL", default_value = "7s", value_parser = duration)]
     pub typing_ttl: Duration,
@@ -368,6 +371,12 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .filter(|total| *total <= 10 * 365 * 86_400_000)
         .map(Duration::from_millis)
         .ok_or_else(|| "a duration such as 500ms, 5s, 10m, 1h or 30d is expected".to_owned())
+}
+
+/// Parses a duration of at least a second.
+fn lease(text: &str) -> Result<Duration, String> {
+    let lease = duration(text)?;
+    if lease < Duration::from_secs(1) { Err("at least 1s is expected".to_owned()) } else { Ok(lease) }
 }
 
 /// Parses an origin as browsers send it (RFC 6454): scheme, host, port, and nothing after.

@@ -99,7 +99,9 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
         settings,
     });
     app.slow_rooms.refresh(&app.db).await.map_err(|error| error.to_string())?;
-    tokio::spawn(presence::tell_edges(app.clone(), edges));
+    let node = presence::nodes::enter(&app).await.map_err(|error| error.to_string())?;
+    tokio::spawn(presence::nodes::keep(app.clone(), node));
+    tokio::spawn(presence::edges::tell(app.clone(), edges));
     tokio::spawn(receipts::telling::tell_moved(app.clone()));
     tokio::spawn(session::watch(app.clone()));
     tokio::spawn(lobby::roles::watch(app.clone()));
@@ -141,10 +143,10 @@ pub async fn serve(listener: TcpListener, app: App, pages: Router<App>, mut stop
         ended = &mut server => return ended.map_err(std::io::Error::other)?,
     }
     app.journal.finish(FAREWELL).await;
-    if let Err(error) = session::write_last_seen(&app).await {
-        tracing::warn!(%error, "last seen could not be written");
-    }
     let _ = timeout(FAREWELL, io.close()).await;
+    if !matches!(timeout(FAREWELL, presence::nodes::leave(&app)).await, Ok(Ok(()))) {
+        tracing::warn!("when users were last seen could not be written: they look online until the lease is over");
+    }
     let _ = timeout(FAREWELL, server).await;
     Ok(())
 }

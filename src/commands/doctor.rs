@@ -2,12 +2,13 @@
 
 use super::{connect, failed};
 use crate::Failure;
-use ires_chat::{config::DatabaseSettings, database, search};
+use ires_chat::{config::DatabaseSettings, database, presence, search};
 
 /// Checks every invariant, prints a line for each, and fails if one is broken.
 pub async fn run(settings: DatabaseSettings) -> Result<(), Failure> {
     let mut db = connect(settings).await?;
-    let findings = database::examine(&mut db).await.map_err(failed)?;
+    let mut findings = database::examine(&mut db).await.map_err(failed)?;
+    findings.push(presence::nodes::store::examine(&mut db).await.map_err(failed)?);
     for finding in &findings {
         println!(
             "{} {}{}",
