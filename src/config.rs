@@ -263,6 +263,9 @@ pub struct ChatSettings {
     /// How long messages are kept, such as 365d; older ones are deleted [default: for ever]
     #[arg(long, env = "CHAT_RETENTION", value_parser = age)]
     pub retention: Option<Duration>,
+    /// How long users of a server that died stay online before their grace begins; each server renews its lease in a third of it
+    #[arg(long, env = "CHAT_NODE_LEASE", default_value = "15s", value_parser = lease)]
+    pub node_lease: Duration,
     /// How long a typing indicator lasts
     #[arg(long, env = "CHAT_TYPING_TTL", default_value = "7s", value_parser = duration)]
     pub typing_ttl: Duration,
@@ -430,6 +433,12 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 pub fn age(text: &str) -> Result<Duration, String> {
     let age = duration(text).ok().filter(|age| *age >= Duration::from_hours(1));
     age.ok_or_else(|| "an hour or more is expected, such as 90d or 12h".to_owned())
+}
+
+/// Parses a duration of at least a second.
+fn lease(text: &str) -> Result<Duration, String> {
+    let lease = duration(text)?;
+    if lease < Duration::from_secs(1) { Err("at least 1s is expected".to_owned()) } else { Ok(lease) }
 }
 
 /// Parses an origin as browsers send it (RFC 6454): scheme, host, port, and nothing after.

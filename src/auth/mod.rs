@@ -51,6 +51,8 @@ pub struct AuthUser {
     pub session_id: Uuid,
     /// When the token ends.
     pub expires_at: DateTime<Utc>,
+    /// Whether the user wanted to look offline to others then; connections learn of changes.
+    pub invisible: bool,
 }
 
 impl AuthUser {
@@ -177,6 +179,8 @@ pub struct Holder {
     pub session_id: Uuid,
     /// Whether it may no longer be used.
     pub ended: bool,
+    /// Whether the user wants to look offline to others.
+    pub invisible: bool,
 }
 
 impl Holder {
@@ -184,7 +188,7 @@ impl Holder {
         if self.ended {
             return Err(Error::Revoked);
         }
-        Ok(AuthUser { user: self.user, session_id: self.session_id, expires_at: claims.expires_at })
+        Ok(AuthUser { user: self.user, session_id: self.session_id, expires_at: claims.expires_at, invisible: self.invisible })
     }
 }
 

@@ -42,7 +42,8 @@ pub async fn holders(db: impl PgExecutor<'_>, claims: &[Claims]) -> Result<Vec<O
                WHERE a.session_id IS NULL
            )
            SELECT s.place AS "place!", u.id AS "id!: UserId", u.username AS "username?", u.name AS "name?", u.avatar_url AS "avatar_url?",
-               u.user_type AS "user_type!: UserType", s.id AS "session_id!", (s.revoked_at IS NOT NULL OR u.deactivated_at IS NOT NULL) AS "ended!"
+               u.user_type AS "user_type!: UserType", u.invisible AS "invisible!", s.id AS "session_id!",
+               (s.revoked_at IS NOT NULL OR u.deactivated_at IS NOT NULL) AS "ended!"
            FROM found AS s
            JOIN users AS u ON u.id = s.user_id"#,
         &sessions as &[Option<Uuid>],
@@ -55,7 +56,7 @@ pub async fn holders(db: impl PgExecutor<'_>, claims: &[Claims]) -> Result<Vec<O
     for row in rows {
         let place = usize::try_from(row.place - 1).map_err(Error::internal)?;
         let user = User { id: row.id, username: row.username, name: row.name, avatar_url: row.avatar_url, user_type: row.user_type };
-        holders[place] = Some(Holder { user, session_id: row.session_id, ended: row.ended });
+        holders[place] = Some(Holder { user, session_id: row.session_id, ended: row.ended, invisible: row.invisible });
     }
     Ok(holders)
 }
@@ -250,7 +251,7 @@ pub async fn keep_refresh_token(db: &mut PgConnection, hash: &[u8], session_id: 
 pub async fn lock_refresh_token(db: &mut PgConnection, hash: &[u8]) -> Result<Option<RefreshToken>> {
     let token = query!(
         r#"SELECT r.expires_at, r.used_at, s.id AS session_id, (s.revoked_at IS NOT NULL OR u.deactivated_at IS NOT NULL) AS "ended!",
-               u.id AS "id: UserId", u.username, u.name, u.avatar_url, u.user_type AS "user_type: UserType"
+               u.invisible, u.id AS "id: UserId", u.username, u.name, u.avatar_url, u.user_type AS "user_type: UserType"
            FROM refresh_tokens AS r
            JOIN sessions AS s ON s.id = r.session_id
            JOIN users AS u ON u.id = s.user_id
@@ -261,7 +262,8 @@ pub async fn lock_refresh_token(db: &mut PgConnection, hash: &[u8]) -> Result<Op
     );
     Ok(token.fetch_optional(db).await?.map(|row| {
         let user = User { id: row.id, username: row.username, name: row.name, avatar_url: row.avatar_url, user_type: row.user_type };
-        RefreshToken { holder: Holder { user, session_id: row.session_id, ended: row.ended }, expires_at: row.expires_at, used_at: row.used_at }
+        let holder = Holder { user, session_id: row.session_id, ended: row.ended, invisible: row.invisible };
+        RefreshToken { holder, expires_at: row.expires_at, used_at: row.used_at }
     }))
 }
 

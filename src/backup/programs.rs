@@ -99,7 +99,8 @@ pub(super) fn dump(
 ) -> Result<(u64, String), String> {
     let mut command = program(pg_bin, "pg_dump", server)?;
     connected(&mut command, database);
-    command.args(["--format=custom", "--no-password"]).arg(format!("--snapshot={snapshot}")).stdout(Stdio::piped());
+    // Who is connected just now is no part of the history.
+    command.args(["--format=custom", "--no-password", "--no-unlogged-table-data"]).arg(format!("--snapshot={snapshot}")).stdout(Stdio::piped());
     let mut running = Running::start("pg_dump", &mut command)?;
     let copied = running.child.stdout.take().ok_or_else(|| io::Error::other("no output")).and_then(|from| digested(from, into));
     match copied {

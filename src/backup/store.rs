@@ -18,7 +18,7 @@ pub(super) async fn server_version(db: &mut PgConnection) -> Result<i32, sqlx::E
     query_scalar!(r#"SELECT current_setting('server_version_num')::integer AS "version!""#).fetch_one(db).await
 }
 
-/// The names of all tables.
+/// The names of all tables whose rows are part of the history.
 ///
 /// # Errors
 /// Those of the database.
@@ -26,7 +26,7 @@ pub(super) async fn tables(db: &mut PgConnection) -> Result<Vec<String>, sqlx::E
     query_scalar!(
         r#"SELECT relname::text AS "name!"
            FROM pg_class
-           WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+           WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relpersistence = 'p'
            ORDER BY relname"#
     )
     .fetch_all(db)

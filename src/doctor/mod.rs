@@ -91,6 +91,7 @@ pub async fn examine_rooms(db: &mut PgConnection) -> Result<Vec<Finding>> {
         Finding::of("every room's last number is that of something", store::unexplained_last(db).await?),
         Finding::of("no marker is ahead of its room's last number", store::markers(db).await?),
         Finding::of("of erased accounts a stub is left", store::stubs(db).await?),
+        Finding::of("every connection has its server", store::connections(db).await?),
     ])
 }
 

@@ -54,6 +54,13 @@ broken!(
 );
 
 broken!(
+    connections,
+    "Connections of no server.",
+    r"SELECT format('connection %s of user %L: there is no node %s', c.id, c.user_id, c.node_id) AS what
+      FROM connections AS c LEFT JOIN nodes AS n ON n.id = c.node_id WHERE n.id IS NULL"
+);
+
+broken!(
     threads,
     "Replies whose root is not there, is in another room, or is a reply.",
     r"SELECT format('message %s in room %s: %s is no root of a thread there', reply.id, reply.room_id, reply.thread_root_id) AS what

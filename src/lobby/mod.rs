@@ -34,13 +34,16 @@ use membership::{End, MemberLeft};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use uuid::Uuid;
 
 const ROOM_NAME: Length = Length::new(1, 100);
 const TOPIC: Length = Length::new(0, 250);
+/// In how many memberships those who are online may be looked for at a time: a tenth of a second of the database's. Rooms for
+/// which that does not suffice have their turn the next time.
+const LOOK_UPS: usize = 100_000;
 
 /// What a client wants to make, checked for form.
 #[derive(Debug)]
@@ -130,7 +133,7 @@ pub struct RoomCreated<'a> {
     timestamp: DateTime<Utc>,
 }
 
-/// `chat:room:updated`. In large rooms it also tells of a new size: without `seq` and `by`.
+/// `chat:room:updated`. In large rooms it also tells how many are there and online: without `seq` and `by`.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RoomUpdated<'a> {
@@ -144,6 +147,9 @@ pub struct RoomUpdated<'a> {
     /// Who changed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     by: Option<&'a UserId>,
+    /// How many of its members are online, where they are counted instead of told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    online_count: Option<i64>,
 }
 
 /// Makes a room, with its maker and participants in it at once. The same direct room, or the same `clientRoomId` of
@@ -242,7 +248,7 @@ pub async fn update(app: &App, caller: &AuthUser, room: &RoomRef, new: RoomChang
     let room = views::with_last_message(&mut *change.tx, room).await?;
     let turn = change.commit().await?;
     app.slow_rooms.note(id, room.slow_mode > 0);
-    let told = RoomUpdated { room_id: id, seq: Some(count.last_seq), room: &room, by: Some(caller.id()) };
+    let told = RoomUpdated { room_id: id, seq: Some(count.last_seq), room: &room, by: Some(caller.id()), online_count: None };
     app.realtime.tell_room(id, Some(count.last_seq), "chat:room:updated", &told);
     drop(turn);
     Ok(room)
@@ -295,19 +301,26 @@ impl QuietRooms {
     }
 }
 
-/// Tells the members of quiet rooms how many they are: for a task that calls it every five seconds.
+/// Tells the members of quiet rooms how many they are, and how many of them are online: for a task that calls it every five
+/// seconds.
 ///
 /// # Errors
 /// `UNAVAILABLE` without the database.
 pub async fn tell_sizes(app: &App) -> Result<()> {
-    let changed: Vec<Uuid> = app.quiet_rooms.lock().drain().map(|room| room.0).collect();
+    let here = app.presence.everybody();
+    let mut changed: HashSet<RoomId> = app.quiet_rooms.lock().drain().collect();
+    changed.extend(app.presence.take_crowds((LOOK_UPS / here.len().max(1)).max(1)));
+    changed.retain(|room| app.realtime.is_heard(*room));
     if changed.is_empty() {
         return Ok(());
     }
+    let changed: Vec<Uuid> = changed.into_iter().map(|room| room.0).collect();
+    let online: HashMap<RoomId, i64> = rows::count_among(&app.db, &changed, &here).await?.into_iter().collect();
     let mut rooms = rows::with_ids(&app.db, &changed).await?;
     views::add_last_messages(&app.db, rooms.iter_mut()).await?;
     for room in rooms {
-        app.realtime.tell_room(room.id, None, "chat:room:updated", &RoomUpdated { room_id: room.id, seq: None, room: &room, by: None });
+        let online_count = Some(online.get(&room.id).copied().unwrap_or_default());
+        app.realtime.tell_room(room.id, None, "chat:room:updated", &RoomUpdated { room_id: room.id, seq: None, room: &room, by: None, online_count });
     }
     Ok(())
 }

@@ -1,10 +1,13 @@
 //! Presence over REST: translation only.
 
-use super::{Status, of};
+use super::{
+    Status, of,
+    visibility::{self, OwnStatus},
+};
 use crate::{
     app::App,
     error::{Error, Result},
-    extract::{Caller, Path, Query},
+    extract::{Body, Caller, Path, Query},
     limits::Class,
     routes::{Operation, Routes},
 };
@@ -16,9 +19,16 @@ use serde_json::json;
 /// Most users in one question.
 const USERS: usize = 100;
 
-/// `/users/{id}/presence` and `/presence`.
+/// `/users/me/presence`, `/users/{id}/presence` and `/presence`.
 pub fn routes() -> Routes {
     Routes::of("presence")
+        .get("/users/me/presence", Class::Any, read_own, {
+            Operation::new("getOwnPresence", "Whether others see that the caller is here.").gives::<OwnStatus>()
+        })
+        .patch("/users/me/presence", Class::Presence, change_own, {
+            let change = Operation::new("changeOwnPresence", "Lets the caller look offline to others, or no longer.");
+            change.body::<ChangeVisibility>().gives::<OwnStatus>()
+        })
         .get("/users/{id}/presence", Class::Any, read, Operation::new("getPresence", "Whether a user is here, and when they were last seen.").gives::<Status>())
         .get("/presence", Class::Any, list, {
             let ids = json!({ "name": "userIds", "in": "query", "required": true, "description": "Up to 100 ids, with commas between them.", "schema": { "type": "string" } });
@@ -32,6 +42,23 @@ pub fn routes() -> Routes {
 pub struct Statuses {
     /// In the order of their ids.
     items: Vec<Status>,
+}
+
+/// Whether one looks offline to others.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+pub struct ChangeVisibility {
+    /// Whether one does, whatever one's sockets say.
+    pub invisible: bool,
+}
+
+async fn read_own(State(app): State<App>, Caller(caller): Caller) -> Result<Json<OwnStatus>> {
+    Ok(Json(visibility::own(&app, caller.id()).await?))
+}
+
+async fn change_own(State(app): State<App>, Caller(caller): Caller, Body(fields): Body) -> Result<Json<OwnStatus>> {
+    visibility::set(&app, caller.id(), visibility::read(fields)?).await?;
+    Ok(Json(visibility::own(&app, caller.id()).await?))
 }
 
 async fn read(State(app): State<App>, Caller(_): Caller, Path(id): Path<String>) -> Result<Json<Status>> {

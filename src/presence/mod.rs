@@ -1,71 +1,100 @@
 //! Presence: who is here, who was last here when, and who is typing.
 //!
-//! A user is online while at least one connection that did not say `isOnline: false` is live. Others are told on the
-//! first and the last of them only, and of the last only after a grace, so that reloading a page is silent. Edges
-//! are told one after the other by one task, so that nobody sees them the wrong way round.
+//! A user is online while at least one connection that did not say `isOnline: false` is live on any of the [nodes], and is not
+//! [invisible](visibility). Others are told on the first and the last of them only, and of the last only after a grace, so that
+//! reloading a page is silent. Every process tells its own sockets the [edges] that it sees, each once.
 
+pub mod edges;
 pub mod http;
+mod last_seen;
+pub mod nodes;
 pub mod socket;
 pub mod store;
 pub mod subscriptions;
 pub mod typing;
+pub mod visibility;
 
 use crate::{
     app::App,
     error::{Error, Result},
-    realtime::{Connection, wire::Outbox},
+    realtime::Connection,
     rooms::{self, RoomId, RoomRef},
     time::Time,
     users::UserId,
 };
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
+use edges::Edge;
+use nodes::{Ledger, Row};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
+    future::Future,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use subscriptions::Subscriptions;
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
-    time::sleep_until,
+    time::timeout,
 };
+use uuid::Uuid;
 
-/// How often the time of somebody's last action is written.
-const WRITE_EVERY: TimeDelta = TimeDelta::seconds(60);
-
-/// Most edges that are told together.
-const TOGETHER: usize = 512;
-
-/// For how long edges gather after others were told.
-const MOMENT: Duration = Duration::from_millis(100);
-
-/// Who is here, on this process.
+/// Who is here, at this process and at others.
 pub struct Presence {
     /// Who wants to hear of whom.
     pub subscriptions: Subscriptions,
+    /// This process, as others know it.
+    node: Uuid,
+    /// What others are to know of its sockets.
+    ledger: Ledger,
+    /// Held while the node writes; true when it has given up its lease.
+    stopped: tokio::sync::Mutex<bool>,
     users: Mutex<HashMap<UserId, Online>>,
     edges: UnboundedSender<Edge>,
+    /// Large rooms in which somebody came or went since their members were told how many are here.
+    crowds: Mutex<HashSet<RoomId>>,
+    /// Held while a setting is written or read, until the sockets are as it says.
+    settings: tokio::sync::Mutex<()>,
 }
 
 /// A user who is here, or was until a moment ago.
 struct Online {
-    connections: usize,
+    /// Connections of this process.
+    ours: usize,
+    /// Connections of others.
+    theirs: usize,
     leaves_at: Option<Instant>,
     seen_at: DateTime<Utc>,
+    /// What of it was written, or is another node's to write.
     written_at: DateTime<Utc>,
+}
+
+/// At which process a connection is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Whose {
+    Ours,
+    Theirs,
+}
+
+/// How a connection went.
+#[derive(Clone, Copy)]
+struct Departure {
+    /// When.
+    at: DateTime<Utc>,
+    /// For how long its user looks online all the same.
+    grace: Duration,
+}
+
+impl Departure {
+    /// Somebody who wants to look offline does so now.
+    fn at_once() -> Self {
+        Self { at: Utc::now(), grace: Duration::ZERO }
+    }
 }
 
 /// Somebody, and when they were last seen.
 type Seen = (UserId, Option<DateTime<Utc>>);
-
-/// Somebody came or went.
-pub struct Edge {
-    user: UserId,
-    online: bool,
-    at: DateTime<Utc>,
-}
 
 /// What is told of a user.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -104,41 +133,72 @@ pub fn word(is_online: bool) -> &'static str {
 }
 
 impl Presence {
-    /// Nobody is here yet. The edges that come back are for [`tell_edges`].
+    /// Nobody is here yet. The edges that come back are for [`edges::tell`].
     pub fn new() -> (Self, UnboundedReceiver<Edge>) {
         let (edges, receiver) = unbounded_channel();
-        (Self { subscriptions: Subscriptions::default(), users: Mutex::default(), edges }, receiver)
+        let presence = Self {
+            subscriptions: Subscriptions::default(),
+            node: Uuid::new_v4(),
+            ledger: Ledger::default(),
+            stopped: tokio::sync::Mutex::default(),
+            users: Mutex::default(),
+            edges,
+            crowds: Mutex::default(),
+            settings: tokio::sync::Mutex::default(),
+        };
+        (presence, receiver)
+    }
+
+    /// A connection of this process came, changed what it shows, or ended.
+    fn count(&self, row: Row, was_here: bool, departure: Departure) {
+        match (was_here, row.is_here()) {
+            (false, true) => self.come(&row.user, Whose::Ours),
+            (true, false) => self.go(&row.user, departure, Whose::Ours),
+            _ => {}
+        }
+        self.ledger.note(row);
     }
 
     /// A connection of a user came, or shows itself again.
-    pub fn come(&self, user: &UserId) {
+    fn come(&self, user: &UserId, whose: Whose) {
         let now = Utc::now();
         let mut users = self.lock();
         let first = !users.contains_key(user);
-        let online = users.entry(user.clone()).or_insert(Online { connections: 0, leaves_at: None, seen_at: now, written_at: now });
-        online.connections += 1;
+        let online = users.entry(user.clone()).or_insert(Online { ours: 0, theirs: 0, leaves_at: None, seen_at: now, written_at: now });
         online.leaves_at = None;
-        online.seen_at = now;
+        match whose {
+            Whose::Ours => {
+                online.ours += 1;
+                online.seen_at = now;
+            }
+            Whose::Theirs => online.theirs += 1,
+        }
         if first {
-            self.tell(user, true, now);
+            self.tell(Edge { user: user.clone(), online: true, at: now, is_ours: whose == Whose::Ours });
         }
     }
 
     /// A connection of a user went: after the grace the user goes, too, if it was the last.
-    pub fn go(&self, user: &UserId, grace: Duration) {
-        let now = Utc::now();
+    fn go(&self, user: &UserId, departure: Departure, whose: Whose) {
         let mut users = self.lock();
         let Some(online) = users.get_mut(user) else { return };
-        online.connections = online.connections.saturating_sub(1);
-        online.seen_at = now;
-        if online.connections > 0 {
+        online.seen_at = online.seen_at.max(departure.at);
+        match whose {
+            Whose::Ours => online.ours = online.ours.saturating_sub(1),
+            Whose::Theirs => {
+                online.theirs = online.theirs.saturating_sub(1);
+                online.written_at = online.written_at.max(departure.at);
+            }
+        }
+        if online.ours + online.theirs > 0 {
             return;
         }
-        if grace.is_zero() {
-            users.remove(user);
-            self.tell(user, false, now);
+        if departure.grace.is_zero() {
+            if let Some(online) = users.remove(user) {
+                self.tell(online.leaves(user));
+            }
         } else {
-            online.leaves_at = Some(Instant::now() + grace);
+            online.leaves_at = Some(Instant::now() + departure.grace);
         }
     }
 
@@ -149,28 +209,20 @@ impl Presence {
         }
     }
 
-    /// Lets those go whose grace is over, and returns whose last action should be written.
-    pub fn tick(&self) -> Vec<(UserId, DateTime<Utc>)> {
-        let now = Instant::now();
-        let mut users = self.lock();
-        let gone: Vec<UserId> =
-            users.iter().filter(|(_, online)| online.leaves_at.is_some_and(|at| at <= now)).map(|(user, _)| user.clone()).collect();
-        for user in gone {
-            if let Some(online) = users.remove(&user) {
-                self.tell(&user, false, online.seen_at);
+    /// Lets those go whose grace was over at a time.
+    fn let_go(&self, until: Instant) {
+        self.lock().retain(|user, online| {
+            let goes = online.leaves_at.is_some_and(|at| at <= until);
+            if goes {
+                self.tell(online.leaves(user));
             }
-        }
-        let mut due = Vec::new();
-        for (user, online) in users.iter_mut().filter(|(_, online)| online.seen_at - online.written_at > WRITE_EVERY) {
-            online.written_at = online.seen_at;
-            due.push((user.clone(), online.seen_at));
-        }
-        due
+            !goes
+        });
     }
 
-    /// Everybody who is here, with the time of their last action, for the last words of a server that stops.
-    pub fn everybody(&self) -> Vec<(UserId, DateTime<Utc>)> {
-        self.lock().iter().map(|(user, online)| (user.clone(), online.seen_at)).collect()
+    /// Everybody who is here, at whatever process.
+    pub fn everybody(&self) -> Vec<String> {
+        self.lock().keys().map(|user| user.as_str().to_owned()).collect()
     }
 
     /// Which of these users are here.
@@ -179,57 +231,43 @@ impl Presence {
         users.into_iter().filter(|user| online.contains_key(*user)).cloned().collect()
     }
 
-    fn tell(&self, user: &UserId, online: bool, at: DateTime<Utc>) {
+    /// Some of the large rooms in which somebody came or went: they are to be told how many are here.
+    pub fn take_crowds(&self, most: usize) -> Vec<RoomId> {
+        let mut crowds = lock(&self.crowds);
+        let taken: Vec<RoomId> = crowds.iter().take(most).copied().collect();
+        crowds.retain(|room| !taken.contains(room));
+        taken
+    }
+
+    fn tell(&self, edge: Edge) {
         // The receiver ends with the server.
-        let _ = self.edges.send(Edge { user: user.clone(), online, at });
+        let _ = self.edges.send(edge);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<UserId, Online>> {
-        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.users)
     }
 }
 
-/// Writes and tells edges, in their order, for as long as the server runs. When many come and go at the same time those of a
-/// moment are told together.
-pub async fn tell_edges(app: App, mut edges: UnboundedReceiver<Edge>) {
-    let mut gathered = Vec::new();
-    while edges.recv_many(&mut gathered, TOGETHER).await > 0 {
-        let begun = tokio::time::Instant::now();
-        if let Err(error) = tell_together(&app, &gathered).await {
-            tracing::warn!(edges = gathered.len(), %error, "presence edges could not be told");
-        }
-        gathered.clear();
-        sleep_until(begun + MOMENT).await;
+impl Online {
+    /// The user's last edge.
+    fn leaves(&self, user: &UserId) -> Edge {
+        Edge { user: user.clone(), online: false, at: self.seen_at, is_ours: self.seen_at > self.written_at }
     }
-}
-
-async fn tell_together(app: &App, edges: &[Edge]) -> Result<()> {
-    let mut seen: HashMap<&UserId, DateTime<Utc>> = HashMap::new();
-    for edge in edges {
-        let at = seen.entry(&edge.user).or_insert(edge.at);
-        *at = edge.at.max(*at);
-    }
-    store::write(&app.db, seen.iter().map(|(user, at)| (*user, *at))).await?;
-    let users: Vec<&UserId> = edges.iter().map(|edge| &edge.user).collect();
-    let mut rooms = vec![Vec::new(); edges.len()];
-    for (place, room) in rooms::store::rooms_up_to(&app.db, &users, app.settings.chat.quiet_room_size).await? {
-        rooms[place].push(room);
-    }
-    let mut outbox = Outbox::default();
-    for (edge, rooms) in edges.iter().zip(&rooms) {
-        let status = Status::new(edge.user.clone(), edge.online, Some(edge.at), edge.at);
-        let event = if edge.online { "status:online" } else { "status:offline" };
-        tracing::debug!(user.id = %edge.user, event, rooms = rooms.len(), "a presence edge is told");
-        let watchers = app.presence.subscriptions.of(&edge.user);
-        app.realtime.tell_watchers(rooms, &watchers, &edge.user, event, &status, &mut outbox);
-    }
-    outbox.flush().done().await;
-    Ok(())
 }
 
 /// Shows or hides a connection: what `status:update` asks for.
 pub fn update(app: &App, connection: &Connection, user: &UserId, is_online: bool) {
-    connection.set_visible(is_online, || if is_online { app.presence.come(user) } else { app.presence.go(user, Duration::ZERO) });
+    connection.set_visible(is_online, |was, is| app.presence.count(Row::of(connection, user, is), was, Departure::at_once()));
+}
+
+/// A connection has ended. Its user goes after a grace, if it was the last.
+pub fn end(app: &App, connection: &Connection, user: &UserId) {
+    connection.retire(|was, _| {
+        let departure = Departure { at: Utc::now(), grace: app.settings.chat.presence_grace };
+        let row = Row { ended_at: Some(departure.at), ..Row::of(connection, user, was) };
+        app.presence.count(row, was, departure);
+    });
 }
 
 /// The presence of users, in the order they were asked for.
@@ -267,7 +305,7 @@ pub struct RoomPresence {
     /// Each of them, in a room that is not too large.
     pub items: Vec<Status>,
     /// How many of them are here.
-    pub online_count: usize,
+    pub online_count: i64,
     /// How many they are.
     pub member_count: i32,
 }
@@ -280,8 +318,7 @@ pub async fn of_room(app: &App, user: &UserId, room: &RoomRef) -> Result<RoomPre
     let seat = rooms::find(app, user, room).await?;
     seat.membership()?;
     let (room_id, most) = (seat.room.id, app.settings.chat.quiet_room_size);
-    let here: Vec<String> = app.presence.everybody().into_iter().map(|(user, _)| user.as_str().to_owned()).collect();
-    let online_count = rooms::store::members_among(&app.db, room_id, &here).await?.len();
+    let online_count = rooms::store::count_among(&app.db, &[room_id.0], &app.presence.everybody()).await?.pop().map_or(0, |(_, count)| count);
     let items = if seat.room.member_count <= most {
         let members = rooms::store::members(&app.db, &[room_id.0], "", i64::from(most)).await?;
         let ids: Vec<String> = members.into_iter().map(|(_, member)| member.user.id.as_str().to_owned()).collect();
@@ -290,4 +327,39 @@ pub async fn of_room(app: &App, user: &UserId, room: &RoomRef) -> Result<RoomPre
         Vec::new()
     };
     Ok(RoomPresence { room_id, items, online_count, member_count: seat.room.member_count })
+}
+
+/// What the database answers while somebody waits.
+async fn in_time<T>(app: &App, answer: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(app.patience(), answer).await.unwrap_or(Err(Error::Unavailable))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+
+    #[test]
+    fn a_user_is_here_while_a_connection_of_any_process_is_and_who_saw_the_last_one_go_writes_it() {
+        let (presence, mut edges) = Presence::new();
+        let alice = UserId::parse("alice").unwrap();
+        let at = Utc::now() + TimeDelta::seconds(1);
+        let gone = |seconds: i64| Departure { at: at + TimeDelta::seconds(seconds), grace: Duration::ZERO };
+        for last in [Whose::Ours, Whose::Theirs] {
+            presence.come(&alice, Whose::Theirs);
+            presence.come(&alice, Whose::Ours);
+            presence.go(&alice, gone(0), if last == Whose::Ours { Whose::Theirs } else { Whose::Ours });
+            assert_eq!(presence.everybody(), ["alice"]);
+            presence.go(&alice, gone(5), last);
+
+            assert!(presence.everybody().is_empty());
+            let (came, went) = (edges.try_recv().unwrap(), edges.try_recv().unwrap());
+            assert!(came.online && !went.online && edges.try_recv().is_err());
+            assert_eq!((went.at, went.is_ours), (at + TimeDelta::seconds(5), last == Whose::Ours));
+        }
+    }
 }

@@ -4,7 +4,7 @@ use super::{
     Status,
     subscriptions::{self, Subscribed, subscribe},
     typing::{self, TypingStatus},
-    update, word,
+    update, visibility, word,
 };
 use crate::{
     error::{Error, Result},
@@ -17,12 +17,13 @@ use crate::{
 use futures_util::{FutureExt, future::BoxFuture};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 
 /// `status:update`.
 pub const UPDATE: Event = Event {
     name: "status:update",
     class: Class::Presence,
-    about: "Shows or hides this socket: a user is online while one of their sockets is shown.",
+    about: "Shows or hides this socket: a user is online while one of their sockets is shown. Or makes the user invisible, on all devices.",
     payload: shape::<UpdateStatus>,
     answer: shape::<Updated>,
     refusals: &[],
@@ -76,12 +77,14 @@ pub const TOLD: &[ServerEvent] = &[
     },
 ];
 
-/// What `status:update` brings.
+/// What `status:update` brings: one of the two, or both.
 #[derive(JsonSchema)]
-#[schemars(rename_all = "camelCase")]
+#[schemars(rename_all = "camelCase", example = json!({ "isOnline": true }))]
 pub struct UpdateStatus {
-    /// Whether it counts.
-    pub is_online: bool,
+    /// Whether this socket counts.
+    pub is_online: Option<bool>,
+    /// Whether one looks offline to others, whatever one's sockets say, until one says otherwise.
+    pub invisible: Option<bool>,
 }
 
 /// What `status:update` comes to.
@@ -91,9 +94,11 @@ pub struct UpdateStatus {
 pub enum Updated {
     /// It counts.
     Done {
-        /// `online` or `offline`.
+        /// What this socket makes its user for others: `online` or `offline`.
         #[schemars(extend("enum" = ["online", "offline"]))]
         status: &'static str,
+        /// Whether one looks offline to others.
+        invisible: bool,
     },
     /// There were too many.
     Dropped(Dropped),
@@ -136,11 +141,25 @@ pub struct Typing {
 fn on_update(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
     async move {
         let mut fields = incoming.fields()?;
-        let is_online = fields.required_flag("isOnline");
+        if !fields.is_given("isOnline") && !fields.is_given("invisible") {
+            fields.fault("isOnline", "required", "This field or invisible is required.");
+        }
+        let (is_online, invisible) = (fields.flag("isOnline"), fields.flag("invisible"));
         let warnings = fields.finish()?;
         let user = incoming.user()?;
-        update(&incoming.app, &incoming.connection, user.id(), is_online);
-        Ok(Answer::of(&Updated::Done { status: word(is_online) })?.warn(warnings).into())
+        let Incoming { app, connection, .. } = &incoming;
+        // Who becomes invisible is hidden before anything else is shown.
+        if invisible == Some(true) {
+            visibility::set(app, user.id(), true).await?;
+        }
+        if let Some(is_online) = is_online {
+            update(app, connection, user.id(), is_online);
+        }
+        if invisible == Some(false) {
+            visibility::set(app, user.id(), false).await?;
+        }
+        let done = Updated::Done { status: word(connection.is_shown()), invisible: connection.is_invisible() };
+        Ok(Answer::of(&done)?.warn(warnings).into())
     }
     .boxed()
 }

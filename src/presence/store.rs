@@ -2,7 +2,7 @@
 
 use crate::{error::Result, users::UserId};
 use chrono::{DateTime, Utc};
-use sqlx::{PgExecutor, query};
+use sqlx::{PgExecutor, query, query_scalar};
 
 /// Writes when users were last seen; an older time never replaces a newer one.
 ///
@@ -41,4 +41,32 @@ pub async fn read(db: impl PgExecutor<'_>, users: &[String]) -> Result<Vec<(User
     .fetch_all(db)
     .await?;
     Ok(rows.into_iter().map(|row| (row.id, row.last_seen_at)).collect())
+}
+
+/// Whether a user is invisible.
+///
+/// # Errors
+/// Those of the database.
+pub async fn is_invisible(db: impl PgExecutor<'_>, user: &UserId) -> Result<bool> {
+    Ok(query_scalar!("SELECT invisible FROM users WHERE id = $1", user.as_str()).fetch_optional(db).await?.unwrap_or_default())
+}
+
+/// Makes a user invisible, or visible again; what is so already stays as it is.
+///
+/// # Errors
+/// Those of the database.
+pub async fn set_invisible(db: impl PgExecutor<'_>, user: &UserId, invisible: bool) -> Result<()> {
+    query!("UPDATE users SET invisible = $2, invisible_changed_at = now() WHERE id = $1 AND invisible <> $2", user.as_str(), invisible)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Whose setting was changed since a time, and what it is now.
+///
+/// # Errors
+/// Those of the database.
+pub async fn visibility_since(db: impl PgExecutor<'_>, since: DateTime<Utc>) -> Result<Vec<(UserId, bool)>> {
+    let rows = query!(r#"SELECT id AS "id: UserId", invisible FROM users WHERE invisible_changed_at > $1"#, since);
+    Ok(rows.fetch_all(db).await?.into_iter().map(|row| (row.id, row.invisible)).collect())
 }

@@ -89,6 +89,10 @@ pub async fn update(app: &App, connection: &Connection, user: &AuthUser, room: R
         }
     };
     let ttl = app.settings.chat.typing_ttl;
+    if is_typing && connection.is_invisible() {
+        // That somebody types says that they are here.
+        return Ok(());
+    }
     if is_typing {
         app.typing.begin(room, user.id(), user.user.name.clone(), Instant::now() + ttl);
         tell(app, room, user.id(), user.user.name.as_deref(), Some(ttl));

@@ -133,14 +133,21 @@ pub(super) struct Identity {
     showing: Showing,
 }
 
-/// Whether a connection counts for its user's presence.
-#[derive(Default, PartialEq)]
-enum Showing {
-    #[default]
-    Hidden,
-    Shown,
+/// What decides whether a connection counts for its user's presence.
+#[derive(Default, Clone, Copy, PartialEq)]
+struct Showing {
+    /// Its client wants it to.
+    asked: bool,
+    /// Its user does not.
+    invisible: bool,
     /// It has ended, and counts no more.
-    Gone,
+    gone: bool,
+}
+
+impl Showing {
+    fn counts(self) -> bool {
+        self.asked && !self.invisible && !self.gone
+    }
 }
 
 impl Connection {
@@ -186,6 +193,7 @@ impl Connection {
     /// Remembers who it is for the first time, and the place that it takes.
     pub(super) fn become_user(&self, user: Arc<AuthUser>, slot: Slot<UserId>) {
         let mut identity = self.write();
+        identity.showing.invisible = user.invisible;
         identity.user = Some(user);
         identity.slot = Some(slot);
         identity.expiring_told = false;
@@ -220,21 +228,39 @@ impl Connection {
         !std::mem::replace(&mut self.write().expiring_told, true)
     }
 
-    /// Counts it for its user's presence, or no longer. `count` runs if that is a change, before there can be another.
-    pub fn set_visible(&self, visible: bool, count: impl FnOnce()) {
-        let mut identity = self.write();
-        let showing = if visible { Showing::Shown } else { Showing::Hidden };
-        if identity.showing != Showing::Gone && identity.showing != showing {
-            identity.showing = showing;
-            count();
-        }
+    /// Counts it for its user's presence, or no longer. `count` is told whether it counted and whether it does; it runs if
+    /// something changed, before there can be another change.
+    pub fn set_visible(&self, visible: bool, count: impl FnOnce(bool, bool)) {
+        self.show(|showing| showing.asked = visible, count);
+    }
+
+    /// The same for what its user wants of all connections.
+    pub fn set_invisible(&self, invisible: bool, count: impl FnOnce(bool, bool)) {
+        self.show(|showing| showing.invisible = invisible, count);
     }
 
     /// Counts it no more, whatever is still being done for it.
-    pub fn retire(&self, count: impl FnOnce()) {
-        if std::mem::replace(&mut self.write().showing, Showing::Gone) == Showing::Shown {
-            count();
+    pub fn retire(&self, count: impl FnOnce(bool, bool)) {
+        self.show(|showing| showing.gone = true, count);
+    }
+
+    fn show(&self, change: impl FnOnce(&mut Showing), count: impl FnOnce(bool, bool)) {
+        let mut identity = self.write();
+        let before = identity.showing;
+        change(&mut identity.showing);
+        if identity.showing != before && !before.gone {
+            count(before.counts(), identity.showing.counts());
         }
+    }
+
+    /// Whether it counts for its user's presence.
+    pub fn is_shown(&self) -> bool {
+        self.read().showing.counts()
+    }
+
+    /// Whether its user wants to look offline to others.
+    pub fn is_invisible(&self) -> bool {
+        self.read().showing.invisible
     }
 
     /// Whether its token could not be checked yet, for want of a database.

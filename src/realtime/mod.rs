@@ -122,6 +122,11 @@ impl Realtime {
         outbox.flush_now();
     }
 
+    /// Whether anybody would hear what is told in a room.
+    pub fn is_heard(&self, room: RoomId) -> bool {
+        self.audiences().contains_key(&room)
+    }
+
     /// A connection that is there.
     pub fn connection(&self, id: ConnectionId) -> Option<Arc<Connection>> {
         lock(&self.connections).all.get(&id).cloned()

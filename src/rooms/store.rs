@@ -487,22 +487,37 @@ pub async fn rooms_of_each(db: impl PgExecutor<'_>, users: &[&UserId]) -> Result
     Ok(rows.fetch_all(db).await?.into_iter().map(|row| (place(row.place), row.id)).collect())
 }
 
-/// The rooms with at most so many members that users are in, by the user's place.
+/// The rooms that users are in, by the user's place, and whether they have more members than so many.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn rooms_up_to(db: impl PgExecutor<'_>, users: &[&UserId], most: i32) -> Result<Vec<(usize, RoomId)>> {
+pub async fn rooms_by_size(db: impl PgExecutor<'_>, users: &[&UserId], most: i32) -> Result<Vec<(usize, RoomId, bool)>> {
     let users: Vec<&str> = users.iter().map(|user| user.as_str()).collect();
     let rows = query!(
-        r#"SELECT a.place AS "place!", r.id AS "id!: RoomId"
+        r#"SELECT a.place AS "place!", r.id AS "id!: RoomId", r.member_count > $2 AS "is_large!"
            FROM UNNEST($1::text[]) WITH ORDINALITY AS a (user_id, place)
            JOIN room_members AS m ON m.user_id = a.user_id AND m.state = 'joined'
-           JOIN rooms AS r ON r.id = m.room_id
-           WHERE r.member_count <= $2"#,
+           JOIN rooms AS r ON r.id = m.room_id"#,
         &users as &[&str],
         most
     );
-    Ok(rows.fetch_all(db).await?.into_iter().map(|row| (place(row.place), row.id)).collect())
+    Ok(rows.fetch_all(db).await?.into_iter().map(|row| (place(row.place), row.id, row.is_large)).collect())
+}
+
+/// How many of these users are members of each of these rooms; rooms without one are missing.
+///
+/// # Errors
+/// Those of the database.
+pub async fn count_among(db: impl PgExecutor<'_>, rooms: &[Uuid], users: &[String]) -> Result<Vec<(RoomId, i64)>> {
+    let rows = query!(
+        r#"SELECT m.room_id AS "room_id: RoomId", count(*) AS "count!"
+           FROM room_members AS m
+           WHERE m.room_id = ANY($1) AND m.user_id = ANY($2) AND m.state = 'joined'
+           GROUP BY m.room_id"#,
+        rooms,
+        users
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(|row| (row.room_id, row.count)).collect())
 }
 
 /// Which of these users are members.

@@ -107,7 +107,9 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
         settings,
     });
     app.slow_rooms.refresh(&app.db).await.map_err(|error| error.to_string())?;
-    tokio::spawn(presence::tell_edges(app.clone(), edges));
+    let node = presence::nodes::enter(&app).await.map_err(|error| error.to_string())?;
+    tokio::spawn(presence::nodes::keep(app.clone(), node));
+    tokio::spawn(presence::edges::tell(app.clone(), edges));
     tokio::spawn(receipts::telling::tell_moved(app.clone()));
     tokio::spawn(session::watch(app.clone()));
     tokio::spawn(auth::watch_ended(app.clone()));
@@ -140,8 +142,10 @@ pub async fn serve(listener: TcpListener, app: App, pages: Router<App>, mut stop
     let router = router(&app, pages, sockets(&app));
     let mut listening = tokio::spawn(listening::listen(wires, router, app.clone()));
     tokio::select! {
-        ended = &mut listening => return ended.map_err(std::io::Error::other),
+        // The listener, which is told at the same time, may have ended as well by now.
+        biased;
         _ = stop.wait_for(|stop| *stop) => {}
+        ended = &mut listening => return ended.map_err(std::io::Error::other),
     }
     let end = stopping::drain(&app).await;
     if timeout_at(end, listening).await.is_err() {

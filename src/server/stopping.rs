@@ -1,14 +1,11 @@
 //! Stopping (promise P8): nothing that was begun is lost, and clients come back by themselves, not all at once.
 //!
 //! In this order: load balancers are told, and served for a while yet; nothing new is begun; what was begun is committed,
-//! told and acknowledged; every socket hears `server.draining`, and its transport is closed at a random moment; last
-//! seen is written meanwhile; the requests that are still read end. Each step has its time, so that neither a database that
+//! told and acknowledged; every socket hears `server.draining`, and its transport is closed at a random moment; the lease
+//! is given up; the requests that are still read end. Each step has its time, so that neither a database that
 //! is away nor a client that takes nothing keeps the server from ending.
 
-use crate::{
-    app::App,
-    session::{self, notices::ServerDraining},
-};
+use crate::{app::App, presence, session::notices::ServerDraining};
 use rand::random_range;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -31,7 +28,7 @@ pub async fn drain(app: &App) -> Instant {
 
     let whole = settings.drain_timeout;
     let (end, last, spread) = (Instant::now() + whole, whole / 8, settings.drain_spread.min(whole / 2));
-    let until = end - last - spread;
+    let until = end - 2 * last - spread;
     if !app.draining.finish(until - Instant::now()).await {
         tracing::warn!("not everything that was begun could be finished in time");
     }
@@ -41,7 +38,8 @@ pub async fn drain(app: &App) -> Instant {
     let window = spread.min(PER_SOCKET.saturating_mul(u32::try_from(sockets).unwrap_or(u32::MAX)));
     tell(app, window);
     tracing::info!(sockets, within = ?window, "all that was begun is done: the sockets are closed");
-    tokio::join!(send_away(app, window, last), write_last_seen(app, window + last));
+    send_away(app, window, last).await;
+    give_up_lease(app, last).await;
     app.draining.end();
     end
 }
@@ -78,10 +76,8 @@ async fn send_away(app: &App, window: Duration, patience: Duration) {
     }
 }
 
-async fn write_last_seen(app: &App, limit: Duration) {
-    match timeout(limit, session::write_last_seen(app)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "last seen could not be written"),
-        Err(_) => tracing::warn!("last seen could not be written in time"),
+async fn give_up_lease(app: &App, limit: Duration) {
+    if !matches!(timeout(limit, presence::nodes::leave(app)).await, Ok(Ok(()))) {
+        tracing::warn!("when users were last seen could not be written: they look online until the lease is over");
     }
 }

@@ -24,10 +24,7 @@ use crate::{
     users::{UserId, UserType},
 };
 use chrono::{TimeDelta, Utc};
-use futures_util::{
-    FutureExt,
-    future::{BoxFuture, join_all},
-};
+use futures_util::{FutureExt, future::BoxFuture};
 use notices::{Authenticated, Features, Limits, LogIn, LoggedOut, SessionReady, TokenExpiring};
 use serde_json::{Value, json};
 use socketioxide::{
@@ -44,7 +41,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 /// Most rooms in `session.ready`; the others are listed over REST.
 const READY_ROOMS: i64 = 1_000;
-/// How often sockets, presence and typing are looked after.
+/// How often sockets and typing are looked after.
 const TICK: Duration = Duration::from_millis(250);
 /// How often quiet rooms tell their size (the contract's 5 s).
 const SIZES_EVERY: u32 = 20;
@@ -310,6 +307,7 @@ fn ready(app: &App, connection: &Connection, user: &AuthUser, rooms: &[Overview]
         limits: Limits::of(app, user.user.user_type),
         features: Features { registration: !app.accounts_live_elsewhere(), auto_create_rooms: app.settings.chat.auto_create_rooms },
         default_room_id: app.default_room,
+        invisible: connection.is_invisible(),
         rooms,
     };
     notification("session.ready", "success", "Authenticated.", &data)
@@ -381,7 +379,7 @@ fn leave(app: &App, id: ConnectionId, reason: DisconnectReason) {
     let seconds = connection.opened.elapsed().as_secs_f64();
     if let Some(user) = connection.known_user() {
         tracing::info!(connection.id = %id, user.id = %user.id(), ?reason, seconds, "a user disconnected");
-        connection.retire(|| app.presence.go(user.id(), app.settings.chat.presence_grace));
+        presence::end(app, &connection, user.id());
         if app.realtime.connections_of(user.id()).is_empty() {
             presence::typing::forget_everywhere(app, user.id());
         }
@@ -390,7 +388,7 @@ fn leave(app: &App, id: ConnectionId, reason: DisconnectReason) {
     }
 }
 
-/// Looks after sockets, presence and typing for as long as the server runs.
+/// Looks after sockets and typing for as long as the server runs.
 pub async fn watch(app: App) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -402,12 +400,6 @@ pub async fn watch(app: App) {
             look_after(&app, &connection);
         }
         presence::typing::tick(&app);
-        let seen = app.presence.tick();
-        if !seen.is_empty()
-            && let Err(error) = presence::store::write(&app.db, seen.iter().map(|(user, at)| (user, *at))).await
-        {
-            tracing::warn!(%error, users = seen.len(), "last seen could not be written");
-        }
         if count.is_multiple_of(SLOW_EVERY)
             && let Err(error) = app.slow_rooms.refresh(&app.db).await
         {
@@ -452,15 +444,4 @@ fn look_after(app: &App, connection: &Connection) {
     } else if connection.opened.elapsed() > settings.auth_timeout && !connection.waits_for_database() {
         connection.refuse(Error::AuthTimeout);
     }
-}
-
-/// Writes when everybody who is here was last seen: a server's last words.
-///
-/// # Errors
-/// `UNAVAILABLE` without the database.
-pub async fn write_last_seen(app: &App) -> Result<()> {
-    let now = Utc::now();
-    let seen = app.presence.everybody();
-    let writes = seen.chunks(1_000).map(|seen| presence::store::write(&app.db, seen.iter().map(|(user, _)| (user, now))));
-    join_all(writes).await.into_iter().collect()
 }

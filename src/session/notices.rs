@@ -5,7 +5,8 @@ use crate::{
     error::ErrorBody,
     limits::Announced,
     lobby::views::Overview,
-    messages, presence,
+    messages,
+    presence::{self, visibility::VisibilityChanged},
     realtime::ConnectionId,
     rooms::RoomId,
     socket::ServerEvent,
@@ -44,6 +45,7 @@ const NOTIFICATIONS: &[(&str, &str, &str, Shape)] = &[
     ("session.ready", "success", "Who one is, and one's rooms: the first event of an authenticated socket.", shape::<SessionReady>),
     ("auth.login", "success", "Another token was accepted: the one that lasts longer counts, and its session.", shape::<Authenticated>),
     ("auth.logout", "info", "The session has ended; the connection is closed.", shape::<LoggedOut>),
+    ("presence.visibility", "info", "One looks offline to others from now on, or no longer.", shape::<VisibilityChanged>),
     ("auth.expiring", "warning", "The token expires: emit `auth:login` with a new one.", shape::<TokenExpiring>),
     (
         "server.draining",
@@ -104,6 +106,8 @@ pub struct SessionReady<'a> {
     pub features: Features,
     /// The room that is meant where none is named.
     pub default_room_id: RoomId,
+    /// Whether one looks offline to others.
+    pub invisible: bool,
     /// One's rooms, the 1,000 most recently active.
     pub rooms: &'a [Overview],
 }

@@ -171,18 +171,33 @@ fn wrong_fields(room: &str, foreign: &str) -> Vec<Case> {
     cases.extend(wrong_changes());
     cases.extend(wrong_acts(room, foreign));
     cases.extend(wrong_marks(room));
+    cases.extend(wrong_statuses());
     cases.extend(wrong_subscriptions().into_iter().chain(wrong_syncs(room)));
 
-    for payload in ["{}", r#"{"isOnline":null}"#, r#"{"isOnline":"true"}"#, r#"{"isOnline":1}"#] {
+    for payload in [r#"{"allDevices":"yes"}"#, r#"{"allDevices":1}"#] {
+        cases.push(case("auth:logout", payload, VALIDATION));
+    }
+    cases
+}
+
+/// The same for who is here and who is typing.
+fn wrong_statuses() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for payload in [
+        "{}",
+        r#"{"isOnline":null}"#,
+        r#"{"isOnline":"true"}"#,
+        r#"{"isOnline":1}"#,
+        r#"{"invisible":null}"#,
+        r#"{"invisible":"yes"}"#,
+        r#"{"isOnline":true,"invisible":0}"#,
+    ] {
         cases.push(case("status:update", payload, VALIDATION));
     }
     for payload in ["{}", r#"{"isTyping":"yes"}"#, r#"{"isTyping":1}"#, r#"{"roomId":5,"isTyping":true}"#] {
         cases.push(case("status:typing", payload, VALIDATION));
     }
     cases.push(case("status:typing", r#"{"roomId":"\u0000","isTyping":true}"#, VALIDATION));
-    for payload in [r#"{"allDevices":"yes"}"#, r#"{"allDevices":1}"#] {
-        cases.push(case("auth:logout", payload, VALIDATION));
-    }
     cases
 }
 

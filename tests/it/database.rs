@@ -54,6 +54,9 @@ const FILL: &str = "
     INSERT INTO reactions (message_id, emoji, user_id, room_id, seq)
         SELECT id, ':e' || e || ':', 'u' || e, room_id, 1 FROM messages, generate_series(1, 3) e WHERE seq <= 4;
     INSERT INTO last_seen (user_id, last_seen_at) SELECT id, now() FROM users ON CONFLICT DO NOTHING;
+    INSERT INTO nodes (id, started_at, lease_until) SELECT gen_random_uuid(), now(), now() FROM generate_series(1, 200) n;
+    INSERT INTO connections (id, node_id, user_id, since, shown, version)
+        SELECT gen_random_uuid(), nodes.id, 'u' || n, now(), true, n FROM nodes, generate_series(1, 100) n;
     INSERT INTO search_rooms (room_id, indexed_seq) SELECT id, 40 FROM rooms;
     INSERT INTO search_segments (room_id, first_seq, last_seq, first_at, last_at, disorder_ms, postings)
         SELECT id, s, s + 9, now(), now(), 0, 100 FROM rooms, generate_series(1, 31, 10) s;
@@ -99,6 +102,7 @@ async fn no_query_reads_a_whole_big_table() {
             "sessions",
             "refresh_tokens",
             "last_seen",
+            "connections",
             "search_rooms",
             "search_segments",
             "search_postings",

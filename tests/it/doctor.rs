@@ -58,6 +58,11 @@ async fn every_broken_invariant_is_found_and_says_where() {
             &"'bob'".to_owned(),
             "UPDATE users SET erased_at = now(), deactivated_at = now(), username = NULL WHERE id = 'bob'".to_owned(),
         ),
+        (
+            "every connection has its server",
+            &"'bob'".to_owned(),
+            format!("INSERT INTO connections (id, node_id, user_id, since, shown, version) VALUES ('{ghost}', '{ghost}', 'bob', now(), true, 1)"),
+        ),
         ("the database says which history it holds", &"0 rows".to_owned(), "DELETE FROM database_identity".to_owned()),
         ("everything has its room, its author and its message", &reply, format!("UPDATE messages SET author_id = 'nobody' WHERE id = '{reply}'")),
         ("everything has its room, its author and its message", &"'alice'".to_owned(), format!("UPDATE reactions SET room_id = '{ghost}'")),
@@ -75,7 +80,7 @@ async fn every_broken_invariant_is_found_and_says_where() {
         ),
         ("the index of searches is of what is there", &"segment 77".to_owned(), "INSERT INTO search_postings VALUES (77, 1, '\\x0001')".to_owned()),
     ];
-    let tables = ["users", "rooms", "room_members", "messages", "message_edits", "reactions", "database_identity", "search_rooms", "search_postings"];
+    let tables = ["users", "rooms", "room_members", "messages", "message_edits", "reactions", "database_identity", "search_rooms", "search_postings", "connections"];
     let keep = tables.map(|table| format!("CREATE TABLE kept.{table} AS TABLE public.{table};")).concat();
     app.execute(&format!("CREATE SCHEMA kept; {keep}")).await;
 

@@ -137,7 +137,7 @@ fn a_field_too_many_a_missing_one_and_a_code_that_is_not_named_are_breaches() {
     let refused = |code: &str| json!({ "ok": false, "error": { "code": code, "message": "m", "status": 403, "retryable": false, "traceId": "t", "timestamp": "2026-01-01T00:00:00.000Z" } });
     assert_eq!(contract::check_ack(r#"["chat:message",{}]"#, &refused("MUTED")), Ok(()));
     assert!(contract::check_ack(r#"["chat:sync",{}]"#, &refused("MUTED")).unwrap_err().contains("code"));
-    let done = json!({ "ok": true, "data": { "status": "online" } });
+    let done = json!({ "ok": true, "data": { "status": "online", "invisible": false } });
     assert_eq!(contract::check_ack(r#"["status:update",{"isOnline":true}]"#, &done), Ok(()));
     assert!(contract::check_ack(r#"["status:update",{"isOnline":true,"mood":1}]"#, &done).unwrap_err().contains("mood"));
 

@@ -180,7 +180,12 @@ impl TestApp {
 
     /// Another server on the same database, and where it listens.
     pub fn second_server(&self) -> (Running, String) {
-        let environment = [
+        self.second_server_with(&[])
+    }
+
+    /// Another server with further settings.
+    pub fn second_server_with(&self, settings: &[(&str, &str)]) -> (Running, String) {
+        let mut environment = vec![
             ("DATABASE_URL", self.database.url()),
             ("JWT_SECRET", token::SECRET),
             ("HOST", "127.0.0.1"),
@@ -188,6 +193,7 @@ impl TestApp {
             ("RUST_LOG", "warn"),
             ("CHAT_LIMITS", "off"),
         ];
+        environment.extend_from_slice(settings);
         let server = Running::ires_chat(Path::new(env!("CARGO_TARGET_TMPDIR")), &["serve"], &environment);
         let said = server.expect_line("ires-chat listens on ");
         let base = said[0].strip_prefix("ires-chat listens on ").unwrap().to_owned();

@@ -1,0 +1,69 @@
+//! When users were last seen: written at their edges, at most once a minute between them, and when the server stops.
+
+use super::{Online, Presence, store};
+use crate::{app::App, error::Result, users::UserId};
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join_all;
+
+/// How often the time of somebody's last action is written.
+const WRITE_EVERY: TimeDelta = TimeDelta::seconds(60);
+
+impl Presence {
+    /// Whose last action should be written, and when it was.
+    fn take_due(&self) -> Vec<(UserId, DateTime<Utc>)> {
+        let mut due = Vec::new();
+        for (user, online) in self.lock().iter_mut().filter(|(_, online)| online.seen_at - online.written_at > WRITE_EVERY) {
+            online.written_at = online.seen_at;
+            due.push((user.clone(), online.seen_at));
+        }
+        due
+    }
+}
+
+/// Writes when those were last seen who did something more than a minute ago since it was last written.
+///
+/// # Errors
+/// `UNAVAILABLE` without the database.
+pub async fn write_due(app: &App) -> Result<()> {
+    let due = app.presence.take_due();
+    if due.is_empty() {
+        return Ok(());
+    }
+    store::write(&app.db, due.iter().map(|(user, at)| (user, *at))).await
+}
+
+/// Writes when everybody was last seen who is here, or was until a moment ago: a server's last words.
+///
+/// # Errors
+/// `UNAVAILABLE` without the database.
+pub async fn write_all(app: &App) -> Result<()> {
+    let now = Utc::now();
+    let seen = |(user, online): (&UserId, &Online)| {
+        let at = if online.ours > 0 { now } else { online.seen_at };
+        (at > online.written_at).then(|| (user.clone(), at))
+    };
+    let seen: Vec<(UserId, DateTime<Utc>)> = app.presence.lock().iter().filter_map(seen).collect();
+    let writes = seen.chunks(1_000).map(|seen| store::write(&app.db, seen.iter().map(|(user, at)| (user, *at))));
+    join_all(writes).await.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::presence::Whose;
+
+    #[test]
+    fn the_time_of_the_last_action_is_written_at_most_once_a_minute() {
+        let (presence, _edges) = Presence::new();
+        let alice = UserId::parse("alice").unwrap();
+        presence.come(&alice, Whose::Ours);
+        presence.touch(&alice);
+        assert!(presence.take_due().is_empty(), "the edge has written it");
+
+        presence.lock().get_mut(&alice).unwrap().written_at -= WRITE_EVERY;
+        presence.touch(&alice);
+        assert_eq!(presence.take_due().len(), 1);
+        presence.touch(&alice);
+        assert!(presence.take_due().is_empty());
+    }
+}
