@@ -16,7 +16,7 @@
 //! `socket` translate. They use one another in one direction: [`users`] ◄ [`auth`] ◄ [`rooms`] ◄ [`presence`] ◄
 //! [`messages`] ◄ [`receipts`] ◄ [`lobby`] ◄ [`sync`] ◄ [`session`]; beside [`sync`] stands [`search`], which nobody uses. What may become of a message is in folders inside [`messages`]. Under
 //! them lie [`realtime`], [`socket`], [`routes`], [`extract`], [`payload`],
-//! [`limits`], [`gathering`], [`recent`], [`error`] and [`config`]; [`server`] puts everything together. [`specs`] makes documents of
+//! [`limits`], [`gathering`], [`recent`], [`error`], [`trace`], [`metrics`] and [`config`]; [`server`] puts everything together. [`specs`] makes documents of
 //! what is registered there. [`mod@bench`] is the load that all of this is measured with.
 
 pub mod app;
@@ -32,6 +32,7 @@ pub mod ids;
 pub mod limits;
 pub mod lobby;
 pub mod messages;
+pub mod metrics;
 pub mod payload;
 pub mod presence;
 pub mod realtime;
@@ -47,5 +48,6 @@ pub mod specs;
 pub mod sync;
 pub mod telemetry;
 pub mod time;
+pub mod trace;
 pub mod users;
 pub mod web;

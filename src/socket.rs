@@ -11,11 +11,13 @@
 use crate::{
     app::App,
     auth::AuthUser,
-    error::{Error, ErrorBody, Result, trace_id},
+    error::{Error, ErrorBody, Result},
     limits::{self, Class, Source, Verdict},
+    metrics,
     payload::{self, Fields},
     realtime::{Ack, Connection, wire::Outbox},
     specs::schemas::Shape,
+    trace::{TRACE, TraceId},
 };
 use futures_util::{FutureExt, future::BoxFuture};
 use schemars::JsonSchema;
@@ -34,8 +36,10 @@ use std::{
     collections::{BTreeMap, VecDeque},
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Instant,
 };
 use tokio::{sync::Notify, time::timeout};
+use tracing::Instrument;
 
 /// Most events that wait in a lane, and most bytes: beyond it an event is refused with `RATE_LIMITED`.
 const LANE_EVENTS: usize = 4_096;
@@ -210,8 +214,10 @@ impl MessageHandler<LocalAdapter, ()> for Dispatcher {
             Packet::Str(text, None) => Some(text.to_string()),
             _ => None,
         };
-        if let Err(job) = connection.lane.push(Job { dispatcher: self.clone(), raw, ack }) {
-            let pending = Pending { connection, event: String::new(), reference: None, ack: job.ack };
+        let arrived = Instant::now();
+        if let Err(job) = connection.lane.push(Job { dispatcher: self.clone(), raw, ack, arrived }) {
+            metrics::of_event(None).received.add(1);
+            let pending = Pending { connection, event: String::new(), place: None, reference: None, ack: job.ack, arrived, trace: TraceId::random() };
             let source = pending.source();
             pending.refuse(&self.app, Class::Any, &source, Err(Error::RateLimited { retry_after_ms: 1_000 }));
         }
@@ -223,6 +229,7 @@ struct Job {
     /// The packet's text, `["event", payload]`; `None` for a binary one.
     raw: Option<String>,
     ack: Ack,
+    arrived: Instant,
 }
 
 impl Job {
@@ -323,6 +330,12 @@ impl Lane {
         None
     }
 
+    /// How many events wait, and how many bytes they have.
+    pub fn waiting(&self) -> (usize, usize) {
+        let queue = self.lock();
+        (queue.jobs.len(), queue.bytes)
+    }
+
     /// Waits until fewer than so many are in flight.
     async fn until_fewer_than(&self, limit: usize) {
         while self.lock().in_flight >= limit {
@@ -351,8 +364,12 @@ impl Drop for InFlight {
 struct Pending {
     connection: Arc<Connection>,
     event: String,
+    /// Its place among the events that are known.
+    place: Option<usize>,
     reference: Option<String>,
     ack: Ack,
+    arrived: Instant,
+    trace: TraceId,
 }
 
 async fn drain(lane: Lane) {
@@ -360,9 +377,8 @@ async fn drain(lane: Lane) {
         match next {
             Next::Own(own) => {
                 lane.until_fewer_than(1).await;
-                if AssertUnwindSafe(own).catch_unwind().await.is_err() {
-                    tracing::error!("letting a connection in panicked");
-                }
+                // If it panics, that is logged, and the lane goes on.
+                let _ = AssertUnwindSafe(own).catch_unwind().await;
             }
             Next::Job(job) => begin(job).await,
         }
@@ -373,9 +389,12 @@ async fn begin(job: Job) {
     let Some(connection) = job.dispatcher.connection.upgrade() else { return };
     let app = &job.dispatcher.app;
     let (name, payload) = read(job.raw.as_deref(), app.settings.chat.max_event as usize);
-    let event = job.dispatcher.events.iter().find(|event| event.name == name);
-    tracing::debug!(connection.id = %connection.id, event = ?name, bytes = job.raw.as_ref().map(String::len), "an event arrived");
-    let mut pending = Pending { connection, event: name, reference: None, ack: job.ack };
+    let place = job.dispatcher.events.iter().position(|event| event.name == name);
+    let event = place.map(|place| &job.dispatcher.events[place]);
+    metrics::of_event(place).received.add(1);
+    let trace = TraceId::random();
+    tracing::debug!(trace.id = %trace, connection.id = %connection.id, event = ?shown(&name), bytes = job.raw.as_ref().map(String::len), "an event arrived");
+    let mut pending = Pending { connection, event: name, place, reference: None, ack: job.ack, arrived: job.arrived, trace };
     pending.reference = payload.as_ref().ok().and_then(reference);
     let Some(pending) = pending.within_limits(app, event.map_or(Class::Any, |event| event.class)) else { return };
     let most = if event.is_some_and(|event| event.overtakes) { IN_FLIGHT } else { 1 };
@@ -393,12 +412,15 @@ async fn begin(job: Job) {
     };
     let incoming = Incoming { app: app.clone(), connection: pending.connection.clone(), payload };
     let work = (event.handler)(incoming);
+    let trace = pending.trace.clone();
     // What may commit something runs in a task of its own: if its time is over, the waiting ends and not the work,
-    // for what was committed must also be told. The others only hand on, and are spared the task.
+    // for what was committed must also be told. The others only hand on, and are spared the task, and a span.
     let done = if event.overtakes {
-        timeout(app.patience(), AssertUnwindSafe(work).catch_unwind()).await.map(|done| done.map_err(|_| Error::internal("a handler panicked")))
+        let work = TRACE.scope(trace, AssertUnwindSafe(work).catch_unwind());
+        timeout(app.patience(), work).await.map(|done| done.map_err(|_| Error::panicked()))
     } else {
-        timeout(app.patience(), tokio::spawn(work)).await.map(|done| done.map_err(Error::internal))
+        let span = tracing::info_span!("event", trace.id = %trace, connection.id = %pending.connection.id, event = event.name);
+        timeout(app.patience(), tokio::spawn(TRACE.scope(trace, work.instrument(span)))).await.map(|done| done.map_err(Error::from))
     };
     match done.unwrap_or(Err(Error::Unavailable)).and_then(|outcome| outcome) {
         Ok(Outcome::Done(answer)) => pending.answer_now(Ok(answer)),
@@ -416,6 +438,11 @@ async fn begin(job: Job) {
         }
         Err(error) => pending.answer_now(Err(error)),
     }
+}
+
+/// What is shown of a name that a client may have made up.
+fn shown(event: &str) -> &str {
+    event.char_indices().nth(64).map_or(event, |(end, _)| &event[..end])
 }
 
 /// The client's own name of what it sends, by which it recognises an error about it.
@@ -493,18 +520,22 @@ impl Pending {
     }
 
     fn answer(self, result: Result<Answer>, outbox: &mut Outbox) {
-        let Self { connection, event, reference, ack } = self;
+        let Self { connection, event, place, reference, ack, arrived, trace } = self;
+        let counts = metrics::of_event(place);
+        counts.latency.observe_since(arrived);
         let close = match result {
             Ok(Answer { data, warnings, close }) => {
+                counts.accepted.add(1);
                 connection.acknowledge(ack, &Envelope { ok: true, data: data.as_deref(), error: None, warnings: &warnings }, outbox);
                 close
             }
             Err(error) => {
-                let shown: String = event.chars().take(64).collect();
-                let body = error.into_body(trace_id()).about(&shown, reference);
+                let shown = shown(&event);
+                let body = error.into_body(trace.clone()).about(shown, reference);
+                counts.refused(body.code()).add(1);
                 // What is refused for being too much is logged where it is counted, and not every time.
                 if body.code() != "RATE_LIMITED" {
-                    tracing::info!(connection.id = %connection.id, event = ?shown, code = body.code(), "an event is refused");
+                    tracing::info!(trace.id = %trace, connection.id = %connection.id, event = ?shown, code = body.code(), "an event is refused");
                 }
                 connection.acknowledge(ack, &Envelope { ok: false, data: None, error: Some(&body), warnings: &[] }, outbox);
                 connection.emit_error(&body);

@@ -198,7 +198,10 @@ fn seconds(left: &Left, tokens: u32) -> u64 {
 }
 
 /// The bearer token of a request.
-fn bearer(headers: &HeaderMap) -> Result<&str> {
+///
+/// # Errors
+/// `AUTH_TOKEN_MISSING`, or `AUTH_TOKEN_INVALID` for what is no text.
+pub fn bearer(headers: &HeaderMap) -> Result<&str> {
     let header = headers.get(header::AUTHORIZATION).ok_or(Error::TokenMissing)?;
     let header = header.to_str().map_err(|_| Error::TokenInvalid("it is not text"))?;
     let (scheme, token) = header.split_once(' ').ok_or(Error::TokenMissing)?;

@@ -13,6 +13,7 @@ pub mod typing;
 use crate::{
     app::App,
     error::{Error, Result},
+    metrics,
     realtime::{Connection, wire::Outbox},
     rooms::{self, RoomId, RoomRef},
     time::Time,
@@ -219,6 +220,7 @@ async fn tell_together(app: &App, edges: &[Edge]) -> Result<()> {
     for (edge, rooms) in edges.iter().zip(&rooms) {
         let status = Status::new(edge.user.clone(), edge.online, Some(edge.at), edge.at);
         let event = if edge.online { "status:online" } else { "status:offline" };
+        metrics::PRESENCE_EDGES.add(word(edge.online), 1);
         tracing::debug!(user.id = %edge.user, event, rooms = rooms.len(), "a presence edge is told");
         let watchers = app.presence.subscriptions.of(&edge.user);
         app.realtime.tell_watchers(rooms, &watchers, &edge.user, event, &status, &mut outbox);
