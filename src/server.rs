@@ -22,7 +22,7 @@ use crate::{
     rooms,
     routes::{Operation, Routes},
     search::{self, Search},
-    session, specs, sync,
+    session, specs, sync, telemetry,
     trace::{TRACE, TraceId},
     users, web,
 };
@@ -255,11 +255,14 @@ async fn name_request(request: Request, next: Next) -> Response {
 /// `X-Request-Id`, or else the trace.
 fn named(headers: &HeaderMap, method: &Method) -> (TraceId, TraceId, Span) {
     let header = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let given = header(&REQUEST_ID).and_then(TraceId::parse);
-    let trace = header(&TRACE_PARENT).and_then(TraceId::of_parent).or_else(|| given.clone()).unwrap_or_else(TraceId::random);
+    let (parent, given) = (header(&TRACE_PARENT), header(&REQUEST_ID).and_then(TraceId::parse));
+    let trace = parent.and_then(TraceId::of_parent).or_else(|| given.clone()).unwrap_or_else(TraceId::random);
     let id = given.unwrap_or_else(|| trace.clone());
     let other = (id != trace).then(|| display(&id));
     let span = tracing::info_span!("request", trace.id = %trace, request.id = other, %method, route = Empty);
+    if let Some(parent) = parent {
+        telemetry::continue_from(&span, parent);
+    }
     (trace, id, span)
 }
 

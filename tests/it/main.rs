@@ -45,6 +45,8 @@ mod metrics;
 mod moderation;
 mod node;
 mod order;
+#[cfg(feature = "otel")]
+mod otel;
 mod outage;
 mod ownership;
 mod pins;
