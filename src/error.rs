@@ -402,9 +402,12 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (_, status) = self.code();
         let body = self.into_body(TraceId::current());
-        // What is refused for being too much is logged where it is counted, and not every time; a fault of ours, where it is one.
-        if !["RATE_LIMITED", "INTERNAL_ERROR"].contains(&body.code) {
-            tracing::info!(code = body.code, "a request is refused");
+        match body.code {
+            // What is too much is logged where it is counted, and not every time; a fault of ours, where it is one.
+            "RATE_LIMITED" | "INTERNAL_ERROR" => {}
+            // Anybody can ask for anything, as often as they like.
+            "NOT_FOUND" | "METHOD_NOT_ALLOWED" => tracing::debug!(code = body.code, "a request is refused"),
+            _ => tracing::info!(code = body.code, "a request is refused"),
         }
         let problem = Problem { kind: "about:blank", title: status.canonical_reason().unwrap_or("Error"), detail: &body.message, body: &body };
         let json = serde_json::to_vec(&problem).unwrap_or_default();

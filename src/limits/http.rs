@@ -81,7 +81,7 @@ impl Visitor {
     }
 
     /// Its address was refused. If all clients seem to have the one of a proxy, whoever set it up had better know.
-    fn note_refusal(&self, app: &App, class: Class) {
+    pub fn note_refusal(&self, app: &App, class: Class) {
         app.limits.note_refusal(class, &Source::Address(address::source(self.address())));
         if self.0.is_disbelieved && app.limits.is_first_disbelief() {
             tracing::warn!(

@@ -7,15 +7,18 @@ use super::{Histogram, page};
 use crate::{
     app::App,
     error::{Error, Result},
-    limits::http::bearer,
+    limits::{
+        Class,
+        http::{Visitor, bearer},
+    },
     socket::Event,
 };
 use axum::{
-    Router,
+    Extension, Router,
     extract::{MatchedPath, Request, State},
     http::{HeaderMap, Method, header},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::Response,
     routing::get,
 };
 use sha2::{Digest, Sha256};
@@ -30,16 +33,26 @@ const KIND: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// `/metrics`, with the counts of these events.
 pub fn routes(events: &'static [Event]) -> Router<App> {
-    Router::new().route("/metrics", get(async move |State(app): State<App>, headers: HeaderMap| show(&app, &headers, events)))
+    let show = async move |State(app): State<App>, Extension(visitor): Extension<Visitor>, headers: HeaderMap| match admit(&app, &headers) {
+        Ok(()) => Ok(([(header::CONTENT_TYPE, KIND), (header::CACHE_CONTROL, "no-store")], page::write(&app, events))),
+        Err(error) if error.is_about_a_token() => Err(too_many(&app, &visitor).unwrap_or(error)),
+        Err(error) => Err(error),
+    };
+    Router::new().route("/metrics", get(show))
 }
 
-fn show(app: &App, headers: &HeaderMap, events: &[Event]) -> Result<impl IntoResponse + use<>> {
+fn admit(app: &App, headers: &HeaderMap) -> Result<()> {
     let token = app.settings.http.metrics_token.as_ref().ok_or(Error::NotFound)?;
     // Hashes are compared, so that the time it takes says nothing of the token.
-    if Sha256::digest(bearer(headers)?) != Sha256::digest(token.reveal()) {
-        return Err(Error::TokenInvalid("it is not CHAT_METRICS_TOKEN"));
-    }
-    Ok(([(header::CONTENT_TYPE, KIND), (header::CACHE_CONTROL, "no-store")], page::write(app, events)))
+    let is_right = Sha256::digest(bearer(headers)?) == Sha256::digest(token.reveal());
+    if is_right { Ok(()) } else { Err(Error::TokenInvalid("it is not CHAT_METRICS_TOKEN")) }
+}
+
+/// Bad tokens are limited as they are everywhere.
+fn too_many(app: &App, visitor: &Visitor) -> Option<Error> {
+    let refusal = app.limits.take_of_address(Class::Connect, visitor.address()).refusal()?;
+    visitor.note_refusal(app, Class::Connect);
+    Some(refusal)
 }
 
 /// What is counted of one route.
@@ -65,7 +78,8 @@ pub async fn count(request: Request, next: Next) -> Response {
     tracing::Span::current().record("route", route);
     let response = next.run(request).await;
     let status = response.status().as_u16();
-    tracing::debug!(method, route, status, ms = begun.elapsed().as_millis(), "a request was answered");
+    let ms = u64::try_from(begun.elapsed().as_millis()).ok();
+    tracing::debug!(method, route, status, ms, "a request was answered");
     let mut routes = by_route();
     if !routes.contains_key(route) {
         routes.insert(route.to_owned(), RouteCounts { latency: Histogram::seconds(), answers: BTreeMap::new() });

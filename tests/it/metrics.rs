@@ -42,6 +42,18 @@ async fn only_who_has_the_token_reads_the_metrics() {
     scrape(&app).await;
 }
 
+#[tokio::test]
+async fn who_guesses_the_token_is_slowed_down() {
+    let app = measured(&[("CHAT_LIMITS", "on"), ("CHAT_LIMIT_CONNECT", "3/1/1h")]).await;
+
+    for _ in 0..3 {
+        assert_eq!(ask(&app, "Bearer a-guess").await.refused(401), "AUTH_TOKEN_INVALID");
+    }
+
+    assert_eq!(ask(&app, "Bearer a-guess").await.refused(429), "RATE_LIMITED");
+    scrape(&app).await;
+}
+
 /// A stranger behind a proxy on the same machine has the machine's own address: it gives no right.
 #[tokio::test]
 async fn where_there_is_no_token_there_are_no_metrics() {
