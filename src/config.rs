@@ -110,6 +110,12 @@ pub struct HttpSettings {
     /// For how long browsers are to come by https only (Strict-Transport-Security), once all do; 0: they are not told
     #[arg(long, env = "CHAT_HSTS", default_value = "0s", value_parser = duration)]
     pub hsts: Duration,
+    /// Token for which /metrics is shown, at least 16 bytes; without it there is no such page
+    #[arg(long, env = "CHAT_METRICS_TOKEN", hide_env_values = true)]
+    pub metrics_token: Option<Secret>,
+    /// File that holds `CHAT_METRICS_TOKEN`
+    #[arg(long, env = "CHAT_METRICS_TOKEN_FILE")]
+    pub metrics_token_file: Option<PathBuf>,
 }
 
 /// Engine.IO and Socket.IO; the defaults are those of the Node server that this one replaces.
@@ -287,6 +293,9 @@ pub struct DatabaseSettings {
     /// How long the database may take before a request is answered UNAVAILABLE
     #[arg(long, env = "CHAT_DATABASE_TIMEOUT", default_value = "4s", value_parser = duration)]
     pub database_timeout: Duration,
+    /// From which time on a query is slow, and logged
+    #[arg(long, env = "CHAT_SLOW_QUERY", default_value = "500ms", value_parser = duration)]
+    pub slow_query: Duration,
     /// Messages of a room that the index of searches takes in together; fewer than these are read one by one
     #[arg(long, env = "CHAT_SEARCH_BLOCK", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..=8_192))]
     pub search_block: u32,
@@ -308,7 +317,7 @@ pub struct LogSettings {
     /// Log filter, as in `info,ires_chat=debug`
     #[arg(long, env = "RUST_LOG", default_value = "info")]
     pub rust_log: String,
-    /// socket.io:* shows every event and connection, without contents and tokens
+    /// As in Node: socket.io:* shows every event and connection, without contents and tokens; engine* and exclusions with - as well
     #[arg(long, env = "DEBUG")]
     pub debug: Option<String>,
 }
@@ -336,6 +345,10 @@ impl Settings {
     pub fn check(mut self) -> Result<Self, String> {
         read_secret(&mut self.auth.jwt_secret, self.auth.jwt_secret_file.as_ref(), "JWT_SECRET")?;
         read_secret(&mut self.database.database_url, self.database.database_url_file.as_ref(), "DATABASE_URL")?;
+        read_secret(&mut self.http.metrics_token, self.http.metrics_token_file.as_ref(), "CHAT_METRICS_TOKEN")?;
+        if self.http.metrics_token.as_ref().is_some_and(|token| token.reveal().len() < 16) {
+            return Err("CHAT_METRICS_TOKEN is shorter than 16 bytes, which can be guessed: use another, such as from: openssl rand -hex 24".into());
+        }
         self.admin.check(&self.sockets.namespaces)?;
         public_keys::check(&self.auth)?;
         if let Some(secret) = &self.auth.jwt_secret {

@@ -3,6 +3,7 @@
 use crate::{
     config::{DatabaseSettings, Secret},
     error::{Error, Result},
+    metrics,
 };
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction,
@@ -53,13 +54,13 @@ pub fn options(url: &Secret, timeout: Duration) -> Result<PgConnectOptions, Stri
         // What is read often is in memory, and disks are no longer what Postgres' default of 4 was made for: with it one plan for
         // all arguments scans and hashes whole tables of thousands of rows rather than look up three in an index.
         .options([("random_page_cost", "1.1")]);
-    Ok(options.log_statements(LevelFilter::Off).log_slow_statements(LevelFilter::Warn, Duration::from_secs(1)))
+    Ok(options.log_statements(LevelFilter::Off).log_slow_statements(LevelFilter::Off, Duration::MAX))
 }
 
 /// The same for connections that live as long as the server: their plans are made when it starts, perhaps on empty tables, and kept
-/// when those have grown. They must not read whole tables.
-pub fn lasting(options: PgConnectOptions) -> PgConnectOptions {
-    options.options([("enable_seqscan", "off")])
+/// when those have grown. They must not read whole tables. What takes as long as `slow` is logged.
+pub fn lasting(options: PgConnectOptions, slow: Duration) -> PgConnectOptions {
+    options.options([("enable_seqscan", "off")]).log_slow_statements(LevelFilter::Warn, slow)
 }
 
 /// How long a connection of the pool may have been idle and still be used without asking whether it lives: asking costs as
@@ -79,6 +80,9 @@ pub fn pool(options: PgConnectOptions, settings: &DatabaseSettings) -> PgPool {
             })
         })
         .max_connections(settings.database_connections)
+        // How long was waited for a connection is told to `telemetry`, which counts it.
+        .acquire_time_level(LevelFilter::Trace)
+        .acquire_slow_level(LevelFilter::Off)
         .acquire_timeout(settings.database_timeout.min(Duration::from_secs(3)))
         .connect_lazy_with(options)
 }
@@ -93,8 +97,8 @@ pub fn pool(options: PgConnectOptions, settings: &DatabaseSettings) -> PgPool {
 /// `UNAVAILABLE` without the database.
 pub async fn begin(db: &PgPool, statement: &'static str) -> Result<Transaction<'static, Postgres>> {
     let db = db.clone();
-    let begun = tokio::spawn(async move { db.begin_with(statement).await }).await;
-    Ok(begun.map_err(Error::internal)??)
+    let _beginning = metrics::BEGINNING.hold();
+    Ok(tokio::spawn(async move { db.begin_with(statement).await }).await??)
 }
 
 /// Connects once, and checks that this is a Postgres that keeps what it confirms.

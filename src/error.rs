@@ -4,7 +4,7 @@
 //! caller's own fault is told in full, ours is logged once, where it leaves, and shown as `INTERNAL_ERROR` with
 //! the trace id under which the log has it.
 
-use crate::time::Time;
+use crate::{metrics, time::Time, trace::TraceId};
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use std::{borrow::Cow, collections::BTreeMap, fmt};
-use uuid::Uuid;
+use tokio::task::JoinError;
 
 /// What every fallible function of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -134,12 +134,12 @@ impl JsonSchema for Code {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "description": "The stable code of an error: new ones may come, and none changes.", "type": "string", "enum": CODES })
+        json_schema!({ "description": "The stable code of an error: new ones may come, and none changes.", "type": "string", "enum": CODES.as_slice() })
     }
 }
 
-/// Every code, as [`Error::code`] gives them.
-const CODES: &[&str] = &[
+/// Every code, as [`Error::code`] gives them. The last one is that of a fault of ours.
+pub const CODES: [&str; 33] = [
     "AUTH_REQUIRED",
     "AUTH_TOKEN_MISSING",
     "AUTH_TOKEN_INVALID",
@@ -213,8 +213,9 @@ pub struct ErrorBody {
     /// What is wrong with which field.
     #[serde(skip_serializing_if = "Option::is_none")]
     fields: Option<BTreeMap<Cow<'static, str>, Vec<FieldFault>>>,
-    /// Under which the server's log has it: the `X-Request-Id` of a request.
-    trace_id: String,
+    /// Under which the server's log has it: the trace of the request's `traceparent`, or else its `X-Request-Id`.
+    #[schemars(with = "String")]
+    trace_id: TraceId,
     /// When it failed.
     #[serde(with = "crate::time")]
     #[schemars(with = "Time")]
@@ -308,11 +309,19 @@ impl Error {
         matches!(self, Self::TokenMissing | Self::TokenInvalid(_) | Self::TokenExpired | Self::Revoked)
     }
 
-    /// Makes the object that the caller sees. The only place where a fault of ours is logged.
-    pub fn into_body(self, trace_id: String) -> ErrorBody {
+    /// A fault of ours that was logged where it happened: see [`telemetry`](crate::telemetry).
+    pub fn panicked() -> Self {
+        Self::internal(Panicked)
+    }
+
+    /// Makes the object that the caller sees. The only place where a fault of ours is logged, unless it was a panic.
+    pub fn into_body(self, trace_id: TraceId) -> ErrorBody {
         let (code, status) = self.code();
-        if let Self::Internal(cause) = &self {
-            tracing::error!(trace.id = trace_id, error = %Causes(cause.as_ref()), "a request failed");
+        metrics::errors(code).add(1);
+        if let Self::Internal(cause) = &self
+            && !cause.is::<Panicked>()
+        {
+            tracing::error!(trace.id = %trace_id, error = %Causes(cause.as_ref()), "a request failed");
         }
         let retry_after_ms = self.retry_after_ms();
         let message = self.to_string();
@@ -335,14 +344,16 @@ impl Error {
     }
 }
 
-tokio::task_local! {
-    /// The id of the request that this task serves, so that the error object carries what `X-Request-Id` says.
-    pub static TRACE_ID: String;
-}
+/// A task panicked.
+#[derive(Debug, thiserror::Error)]
+#[error("a task panicked")]
+struct Panicked;
 
-/// The name of this request, or a new one, under which the log has a failure.
-pub fn trace_id() -> String {
-    TRACE_ID.try_with(Clone::clone).unwrap_or_else(|_| Uuid::new_v4().simple().to_string())
+/// A task's work is lost; if it panicked, that was logged already, and with care for what its words may quote.
+impl From<JoinError> for Error {
+    fn from(error: JoinError) -> Self {
+        if error.is_panic() { Self::panicked() } else { Self::internal(error) }
+    }
 }
 
 struct Causes<'a>(&'a dyn std::error::Error);
@@ -403,7 +414,14 @@ pub struct Problem<'a> {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (_, status) = self.code();
-        let body = self.into_body(trace_id());
+        let body = self.into_body(TraceId::current());
+        match body.code {
+            // What is too much is logged where it is counted, and not every time; a fault of ours, where it is one.
+            "RATE_LIMITED" | "INTERNAL_ERROR" => {}
+            // Anybody can ask for anything, as often as they like.
+            "NOT_FOUND" | "METHOD_NOT_ALLOWED" => tracing::debug!(code = body.code, "a request is refused"),
+            _ => tracing::info!(code = body.code, "a request is refused"),
+        }
         let problem = Problem { kind: "about:blank", title: status.canonical_reason().unwrap_or("Error"), detail: &body.message, body: &body };
         let json = serde_json::to_vec(&problem).unwrap_or_default();
         let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], json).into_response();

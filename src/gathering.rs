@@ -57,7 +57,7 @@ where
 {
     let answer = async |questions| {
         let answers = AssertUnwindSafe(timeout(patience, answer(questions))).catch_unwind().await;
-        answers.map_or_else(|_| Err(Error::internal("an answer panicked")), |in_time| in_time.unwrap_or(Err(Error::Unavailable)))
+        answers.map_or_else(|_| Err(Error::panicked()), |in_time| in_time.unwrap_or(Err(Error::Unavailable)))
     };
     let mut asked = Vec::new();
     while waiting.recv_many(&mut asked, TOGETHER).await > 0 {

@@ -17,9 +17,9 @@
 //! [`messages`] ◄ [`receipts`] ◄ [`lobby`] ◄ [`sync`] ◄ [`session`]; beside [`sync`] stand [`search`],
 //! [`privacy`] and [`retention`], which nobody uses but [`upkeep`]. What may become of a message is in folders inside [`messages`]. Under
 //! them lie [`realtime`], [`socket`], [`routes`], [`extract`], [`payload`],
-//! [`limits`], [`draining`], [`gathering`], [`recent`], [`error`] and [`config`]; [`server`] puts everything together. [`specs`] makes documents of
-//! what is registered there. [`admin`] shows operators who is connected, [`doctor`] and [`backup`] look at the database from outside.
-//! [`mod@bench`] is the load that all of this is measured with.
+//! [`limits`], [`draining`], [`gathering`], [`recent`], [`error`], [`trace`], [`metrics`] and [`config`]; [`server`] puts everything together.
+//! [`specs`] makes documents of what is registered there. [`admin`] shows operators who is connected, [`doctor`] and [`backup`] look at the
+//! database from outside. [`mod@bench`] is the load that all of this is measured with.
 
 pub mod admin;
 pub mod app;
@@ -38,6 +38,7 @@ pub mod ids;
 pub mod limits;
 pub mod lobby;
 pub mod messages;
+pub mod metrics;
 pub mod payload;
 pub mod presence;
 pub mod privacy;
@@ -56,6 +57,7 @@ pub mod sync;
 pub mod systemd;
 pub mod telemetry;
 pub mod time;
+pub mod trace;
 pub mod upkeep;
 pub mod users;
 pub mod web;

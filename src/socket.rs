@@ -12,11 +12,13 @@ use crate::{
     app::App,
     auth::AuthUser,
     draining::Work,
-    error::{Error, ErrorBody, Result, trace_id},
+    error::{Error, ErrorBody, Result},
     limits::{self, Class, Source, Verdict},
+    metrics,
     payload::{self, Fields},
     realtime::{Ack, Connection, wire::Outbox},
     specs::schemas::Shape,
+    trace::{TRACE, TraceId},
 };
 use futures_util::{FutureExt, future::BoxFuture};
 use schemars::JsonSchema;
@@ -35,9 +37,10 @@ use std::{
     collections::{BTreeMap, VecDeque},
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{sync::Notify, time::timeout};
+use tracing::Instrument;
 
 /// Most events that wait in a lane, and most bytes: beyond it an event is refused with `RATE_LIMITED`.
 const LANE_EVENTS: usize = 4_096;
@@ -213,8 +216,10 @@ impl MessageHandler<LocalAdapter, ()> for Dispatcher {
             Packet::Str(text, None) => Some(text.to_string()),
             _ => None,
         };
-        if let Err(job) = connection.lane.push(Job { dispatcher: self.clone(), raw, ack }) {
-            let pending = Pending { connection, event: String::new(), reference: None, ack: job.ack };
+        let arrived = Instant::now();
+        if let Err(job) = connection.lane.push(Job { dispatcher: self.clone(), raw, ack, arrived }) {
+            metrics::of_event(None).received.add(1);
+            let pending = Pending { connection, event: String::new(), place: None, reference: None, ack: job.ack, arrived, trace: TraceId::random() };
             let source = pending.source();
             pending.refuse(&self.app, Class::Any, &source, Err(Error::RateLimited { retry_after_ms: 1_000 }));
         }
@@ -226,6 +231,7 @@ struct Job {
     /// The packet's text, `["event", payload]`; `None` for a binary one.
     raw: Option<String>,
     ack: Ack,
+    arrived: Instant,
 }
 
 impl Job {
@@ -326,6 +332,12 @@ impl Lane {
         None
     }
 
+    /// How many events wait, and how many bytes they have.
+    pub fn waiting(&self) -> (usize, usize) {
+        let queue = self.lock();
+        (queue.jobs.len(), queue.bytes)
+    }
+
     /// Waits until fewer than so many are in flight.
     async fn until_fewer_than(&self, limit: usize) {
         while self.lock().in_flight >= limit {
@@ -354,8 +366,12 @@ impl Drop for InFlight {
 struct Pending {
     connection: Arc<Connection>,
     event: String,
+    /// Its place among the events that are known.
+    place: Option<usize>,
     reference: Option<String>,
     ack: Ack,
+    arrived: Instant,
+    trace: TraceId,
 }
 
 async fn drain(lane: Lane) {
@@ -363,9 +379,8 @@ async fn drain(lane: Lane) {
         match next {
             Next::Own(own) => {
                 lane.until_fewer_than(1).await;
-                if AssertUnwindSafe(own).catch_unwind().await.is_err() {
-                    tracing::error!("letting a connection in panicked");
-                }
+                // If it panics, that is logged, and the lane goes on.
+                let _ = AssertUnwindSafe(own).catch_unwind().await;
             }
             Next::Job(job) => begin(job).await,
         }
@@ -376,9 +391,12 @@ async fn begin(job: Job) {
     let Some(connection) = job.dispatcher.connection.upgrade() else { return };
     let app = &job.dispatcher.app;
     let (name, payload) = read(job.raw.as_deref(), app.settings.chat.max_event as usize);
-    let event = job.dispatcher.events.iter().find(|event| event.name == name);
-    tracing::debug!(connection.id = %connection.id, event = ?name, bytes = job.raw.as_ref().map(String::len), "an event arrived");
-    let mut pending = Pending { connection, event: name, reference: None, ack: job.ack };
+    let place = job.dispatcher.events.iter().position(|event| event.name == name);
+    let event = place.map(|place| &job.dispatcher.events[place]);
+    metrics::of_event(place).received.add(1);
+    let trace = TraceId::random();
+    tracing::debug!(trace.id = %trace, connection.id = %connection.id, event = ?shown(&name), bytes = job.raw.as_ref().map(String::len), "an event arrived");
+    let mut pending = Pending { connection, event: name, place, reference: None, ack: job.ack, arrived: job.arrived, trace };
     pending.reference = payload.as_ref().ok().and_then(reference);
     let work = match app.draining.begin() {
         Ok(work) => work,
@@ -399,7 +417,8 @@ async fn begin(job: Job) {
         (_, Err(error)) => return pending.answer_now(Err(error)),
     };
     let incoming = Incoming { app: app.clone(), connection: pending.connection.clone(), payload };
-    let (outcome, work) = run((event.handler)(incoming), work, event.overtakes, app.patience()).await;
+    let handling = (event.handler)(incoming);
+    let (outcome, work) = pending.run(handling, work, event.overtakes, app.patience()).await;
     match outcome {
         Ok(Outcome::Done(answer)) => pending.answer_now(Ok(answer)),
         Ok(Outcome::Later(hand_on)) => {
@@ -418,21 +437,9 @@ async fn begin(job: Job) {
     }
 }
 
-/// Runs a handler for as long as there is time; its work is given back with the outcome, to be held until that is told.
-///
-/// What may commit something runs in a task of its own: if its time is over, the waiting ends and not the work, for what was
-/// committed must also be told. What overtakes only hands on, and is spared the task.
-async fn run(handling: BoxFuture<'static, Result<Outcome>>, work: Work, overtakes: bool, patience: Duration) -> (Result<Outcome>, Option<Work>) {
-    if overtakes {
-        let done = timeout(patience, AssertUnwindSafe(handling).catch_unwind()).await;
-        let outcome = done.map(|done| done.unwrap_or_else(|_| Err(Error::internal("a handler panicked"))));
-        return (outcome.unwrap_or(Err(Error::Unavailable)), Some(work));
-    }
-    match timeout(patience, tokio::spawn(async move { (handling.await, work) })).await {
-        Ok(Ok((outcome, work))) => (outcome, Some(work)),
-        Ok(Err(panic)) => (Err(Error::internal(panic)), None),
-        Err(_) => (Err(Error::Unavailable), None),
-    }
+/// What is shown of a name that a client may have made up.
+fn shown(event: &str) -> &str {
+    event.char_indices().nth(64).map_or(event, |(end, _)| &event[..end])
 }
 
 /// The client's own name of what it sends, by which it recognises an error about it.
@@ -503,6 +510,32 @@ impl Pending {
         connection.refuse(Error::RateLimited { retry_after_ms: limits::PENALTY_MS });
     }
 
+    /// Runs its handler for as long as there is time; the work is given back with the outcome, to be held until that is told.
+    ///
+    /// What may commit something runs in a task of its own: if its time is over, the waiting ends and not the work, for what was
+    /// committed must also be told. What overtakes only hands on, and is spared the task, and a span.
+    async fn run(
+        &self,
+        handling: BoxFuture<'static, Result<Outcome>>,
+        work: Work,
+        overtakes: bool,
+        patience: Duration,
+    ) -> (Result<Outcome>, Option<Work>) {
+        let trace = self.trace.clone();
+        if overtakes {
+            let done = timeout(patience, TRACE.scope(trace, AssertUnwindSafe(handling).catch_unwind())).await;
+            let outcome = done.map(|done| done.unwrap_or_else(|_| Err(Error::panicked())));
+            return (outcome.unwrap_or(Err(Error::Unavailable)), Some(work));
+        }
+        let span = tracing::info_span!("event", trace.id = %trace, connection.id = %self.connection.id, event = self.event);
+        let handling = TRACE.scope(trace, handling.instrument(span));
+        match timeout(patience, tokio::spawn(async move { (handling.await, work) })).await {
+            Ok(Ok((outcome, work))) => (outcome, Some(work)),
+            Ok(Err(lost)) => (Err(lost.into()), None),
+            Err(_) => (Err(Error::Unavailable), None),
+        }
+    }
+
     fn answer_now(self, result: Result<Answer>) {
         let mut outbox = Outbox::default();
         self.answer(result, &mut outbox);
@@ -510,18 +543,22 @@ impl Pending {
     }
 
     fn answer(self, result: Result<Answer>, outbox: &mut Outbox) {
-        let Self { connection, event, reference, ack } = self;
+        let Self { connection, event, place, reference, ack, arrived, trace } = self;
+        let counts = metrics::of_event(place);
+        counts.latency.observe_since(arrived);
         let close = match result {
             Ok(Answer { data, warnings, close }) => {
+                counts.accepted.add(1);
                 connection.acknowledge(ack, &Envelope { ok: true, data: data.as_deref(), error: None, warnings: &warnings }, outbox);
                 close
             }
             Err(error) => {
-                let shown: String = event.chars().take(64).collect();
-                let body = error.into_body(trace_id()).about(&shown, reference);
+                let shown = shown(&event);
+                let body = error.into_body(trace.clone()).about(shown, reference);
+                counts.refused(body.code()).add(1);
                 // What is refused for being too much is logged where it is counted, and not every time.
                 if body.code() != "RATE_LIMITED" {
-                    tracing::info!(connection.id = %connection.id, event = ?shown, code = body.code(), "an event is refused");
+                    tracing::info!(trace.id = %trace, connection.id = %connection.id, event = ?shown, code = body.code(), "an event is refused");
                 }
                 connection.acknowledge(ack, &Envelope { ok: false, data: None, error: Some(&body), warnings: &[] }, outbox);
                 connection.emit_error(&body);

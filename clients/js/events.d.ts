@@ -194,7 +194,7 @@ export interface ErrorBody {
   status: number;
   /** When it failed. */
   timestamp: Time;
-  /** Under which the server's log has it: the `X-Request-Id` of a request. */
+  /** Under which the server's log has it: the trace of the request's `traceparent`, or else its `X-Request-Id`. */
   traceId: string;
 }
 

@@ -12,10 +12,11 @@ use super::{
 use crate::{
     app::App,
     auth::AuthUser,
-    error::{Error, Result, trace_id},
+    error::{Error, Result},
     limits::{Class, Source, address, http::Visitor},
     realtime::{Connection, ConnectionId},
     rooms::{self, RoomId},
+    trace::TraceId,
 };
 use chrono::{SubsecRound, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -132,7 +133,7 @@ fn answer(socket: &SocketRef, name: &str, done: Result<usize>, ack: AckSender) {
         Ok(closed) => json!({ "ok": true, "data": { "closed": closed } }),
         Err(error) => {
             let shown: String = name.chars().take(64).collect();
-            let body = error.into_body(trace_id()).about(&shown, None);
+            let body = error.into_body(TraceId::current()).about(&shown, None);
             tracing::info!(event = ?shown, code = body.code(), "the Admin UI is refused something");
             let _ = socket.emit("system:error", &body);
             json!({ "ok": false, "error": body })

@@ -64,6 +64,11 @@ impl Passwords {
         Ok(matches.await? && known)
     }
 
+    /// How many wait to be hashed.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     async fn work<T: Send + 'static>(&self, job: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= QUEUE {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -77,7 +82,7 @@ impl Passwords {
             drop(core);
             done
         });
-        done.await.map_err(Error::internal)?
+        done.await?
     }
 }
 

@@ -10,7 +10,7 @@ mod connections;
 mod flood;
 mod history;
 mod messages;
-mod process;
+pub mod process;
 mod search;
 mod tally;
 

@@ -60,6 +60,9 @@ async fn serve(listener: tokio::net::TcpListener, mut settings: Settings, dir: &
         settings.auth.jwt_secret =
             Some(kept_secret(dir).map_err(|error| failed(format!("the secret in {} cannot be kept: {error}", dir.display())))?);
     }
+    if settings.http.metrics_token_file.is_none() {
+        settings.http.metrics_token.get_or_insert_with(|| Secret::new(new_refresh_token()));
+    }
     settings.database.database_url = Some(Secret::new(cluster.database_url()));
     settings.database.database_url_file = None;
     let address = listener.local_addr().map_err(failed)?;
@@ -68,9 +71,10 @@ async fn serve(listener: tokio::net::TcpListener, mut settings: Settings, dir: &
         settings.http.frontend_url.push(format!("http://{host}:{}", address.port()));
     }
     let settings = settings.check().map_err(Failure::Misconfigured)?;
+    let metrics_token = settings.http.metrics_token.clone();
     let app = server::prepare(settings).await.map_err(Failure::Unavailable)?;
     let users = seed(&app).await.map_err(failed)?;
-    let text = welcome(&users, address, cluster);
+    let text = welcome(&users, address, cluster, metrics_token.as_ref().map_or("", Secret::reveal));
     listen(listener, app, web::demo(), |_| println!("{text}")).await
 }
 
@@ -135,7 +139,7 @@ async fn room(app: &App, maker: &AuthUser, payload: Value) -> error::Result<Stri
     }
 }
 
-fn welcome([alice, bob]: &[DemoUser; 2], address: SocketAddr, cluster: &Cluster) -> String {
+fn welcome([alice, bob]: &[DemoUser; 2], address: SocketAddr, cluster: &Cluster, metrics_token: &str) -> String {
     let base = format!("http://localhost:{}", address.port());
     format!(
         "ires-chat listens on {base}
@@ -153,6 +157,7 @@ fn welcome([alice, bob]: &[DemoUser; 2], address: SocketAddr, cluster: &Cluster)
     curl -s {base}/api/v1/rooms -H 'Authorization: Bearer {alice_token}'
     curl -s {base}/api/v1/rooms/general/messages -H 'Authorization: Bearer {bob_token}' \\
       -H 'Content-Type: application/json' -d '{{\"content\":\"Hello from curl\"}}'
+    curl -s {base}/metrics -H 'Authorization: Bearer {metrics_token}'
 
   socket.io-client (npm install socket.io-client):
     const {{ io }} = require('socket.io-client');

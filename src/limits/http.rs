@@ -81,7 +81,7 @@ impl Visitor {
     }
 
     /// Its address was refused. If all clients seem to have the one of a proxy, whoever set it up had better know.
-    fn note_refusal(&self, app: &App, class: Class) {
+    pub fn note_refusal(&self, app: &App, class: Class) {
         app.limits.note_refusal(class, &Source::Address(address::source(self.address())));
         if self.0.is_disbelieved && app.limits.is_first_disbelief() {
             tracing::warn!(
@@ -210,7 +210,10 @@ fn seconds(left: &Left, tokens: u32) -> u64 {
 }
 
 /// The bearer token of a request.
-fn bearer(headers: &HeaderMap) -> Result<&str> {
+///
+/// # Errors
+/// `AUTH_TOKEN_MISSING`, or `AUTH_TOKEN_INVALID` for what is no text.
+pub fn bearer(headers: &HeaderMap) -> Result<&str> {
     let header = headers.get(header::AUTHORIZATION).ok_or(Error::TokenMissing)?;
     let header = header.to_str().map_err(|_| Error::TokenInvalid("it is not text"))?;
     let (scheme, token) = header.split_once(' ').ok_or(Error::TokenMissing)?;

@@ -26,6 +26,7 @@ use crate::{
     presence::typing,
     rooms::{self, Room, RoomId, RoomRef},
     time::Time,
+    trace::TraceId,
     users::{User, UserId, UserType},
 };
 use changes::DeletedBy;
@@ -290,6 +291,7 @@ pub async fn draft(app: &App, author: Arc<AuthUser>, new: NewMessage) -> Result<
         attachments: new.attachments,
         metadata: new.metadata,
         author,
+        trace: TraceId::current(),
     };
     typing::forget(app, room, draft.author.id());
     Ok((draft, warnings))

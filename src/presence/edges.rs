@@ -5,10 +5,11 @@
 //! members to be told from time to time how many are here. While the database is away edges wait, and what is undone
 //! meanwhile is never told.
 
-use super::{Status, in_time, lock, store};
+use super::{Status, in_time, lock, store, word};
 use crate::{
     app::App,
     error::{Error, Result},
+    metrics,
     realtime::wire::Outbox,
     rooms::{self, RoomId},
     users::UserId,
@@ -86,6 +87,7 @@ async fn tell_together(app: &App, edges: &[Edge]) -> Result<()> {
     for (edge, rooms) in edges.iter().zip(&rooms) {
         let status = Status::new(edge.user.clone(), edge.online, Some(edge.at), edge.at);
         let event = if edge.online { "status:online" } else { "status:offline" };
+        metrics::PRESENCE_EDGES.add(word(edge.online), 1);
         tracing::debug!(user.id = %edge.user, event, rooms = rooms.len(), "a presence edge is told");
         let watchers = app.presence.subscriptions.of(&edge.user);
         app.realtime.tell_watchers(rooms, &watchers, &edge.user, event, &status, &mut outbox);

@@ -6,10 +6,12 @@ use super::{
 };
 use crate::{
     auth::AuthUser,
-    error::{Error, ErrorBody, trace_id},
+    error::{Error, ErrorBody},
     limits::Slot,
+    metrics,
     rooms::RoomId,
     socket::Lane,
+    trace::TraceId,
     users::UserId,
 };
 use axum::extract::ConnectInfo;
@@ -307,14 +309,23 @@ impl Connection {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner).iter().take(most).copied().collect()
     }
 
+    /// How many bytes wait for the client to read them.
+    pub fn backlog(&self) -> usize {
+        match &self.voice().road {
+            Road::Wire(wire) | Road::Turning { wire, .. } => wire.queued(),
+            Road::Engine => 0,
+        }
+    }
+
     /// Whether it is in a room's audience.
     pub fn hears(&self, room: RoomId) -> bool {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner).contains(&room)
     }
 
     /// Sends one event to it alone.
-    pub fn emit(&self, event: &str, payload: &(impl Serialize + ?Sized)) {
+    pub fn emit(&self, event: &'static str, payload: &(impl Serialize + ?Sized)) {
         if let Some(payload) = frames::encoded(payload) {
+            metrics::DELIVERIES.add(event, 1);
             self.send(&mut self.voice(), Packet::Event(event, &payload), None);
         }
     }
@@ -439,10 +450,9 @@ impl Connection {
         if pushed.is_ok() || self.is_slow.swap(true, Ordering::AcqRel) {
             return;
         }
-        self.closed.store(true, Ordering::Release);
-        tracing::warn!(connection.id = %self.id, "a client reads too slowly and is closed");
+        self.note_slow();
         let (Road::Wire(wire) | Road::Turning { wire, .. }) = &voice.road else { return };
-        let error = frames::encoded(&Error::SlowConsumer.into_body(trace_id()));
+        let error = frames::encoded(&Error::SlowConsumer.into_body(TraceId::current()));
         let mut last = error.map(|error| Packet::Event("system:error", &error).framed(self.namespace()).to_vec()).unwrap_or_default();
         last.extend(frames::GOODBYE);
         wire.end_with(last.into());
@@ -455,9 +465,15 @@ impl Connection {
     fn not_sent(&self, error: &SendError) {
         let full = matches!(error, SendError::Socket(SocketError::InternalChannelFull));
         if full && !self.is_slow.swap(true, Ordering::AcqRel) {
-            self.closed.store(true, Ordering::Release);
-            tracing::warn!(connection.id = %self.id, "a client reads too slowly and is closed");
+            self.note_slow();
         }
+    }
+
+    /// It reads too slowly, and can do nothing more.
+    fn note_slow(&self) {
+        self.closed.store(true, Ordering::Release);
+        metrics::SLOW_CONSUMERS.add(1);
+        tracing::warn!(connection.id = %self.id, "a client reads too slowly and is closed");
     }
 
     /// Whether the engine's buffer for it is full. What cannot be encoded is not sent, but room for it is looked for first.
@@ -481,8 +497,9 @@ impl Connection {
 
     /// Says why, and closes it.
     pub fn refuse(&self, error: Error) {
-        let body = error.into_body(trace_id());
-        tracing::info!(connection.id = %self.id, code = body.code(), "a connection is refused");
+        let trace = TraceId::current();
+        let body = error.into_body(trace.clone());
+        tracing::info!(trace.id = %trace, connection.id = %self.id, code = body.code(), "a connection is refused");
         self.emit_error(&body);
         self.close();
     }
@@ -501,7 +518,7 @@ impl Connection {
             Road::Engine | Road::Wire(_) => {}
         }
         if is_slow {
-            self.emit_error(&Error::SlowConsumer.into_body(trace_id()));
+            self.emit_error(&Error::SlowConsumer.into_body(TraceId::current()));
         }
         if let Err(error) = self.socket.clone().disconnect() {
             tracing::debug!(connection.id = %self.id, %error, "a connection could not be closed yet");
@@ -556,6 +573,7 @@ impl Connection {
             return false;
         }
         let mut outbox = Outbox::default();
+        metrics::DELIVERIES.add("system:notification", 1);
         self.send(&mut voice, Packet::Event("system:notification", snapshot), Some(&mut outbox));
         let is_told = |(room, seq): (RoomId, i64)| last_seqs.get(&room).is_some_and(|last| seq <= *last);
         self.let_go(&mut voice, Some(&is_told), &mut outbox);
@@ -645,13 +663,14 @@ impl Gate {
 impl Held<'_> {
     /// Sends a snapshot of a room up to a number, then what waited and is not in it. Says no when so much waited that it was
     /// let go before.
-    pub fn release_after(self, event: &str, snapshot: &impl Serialize, (room, last_seq): (RoomId, i64)) -> bool {
+    pub fn release_after(self, event: &'static str, snapshot: &impl Serialize, (room, last_seq): (RoomId, i64)) -> bool {
         let Some(snapshot) = frames::encoded(snapshot) else { return false };
         let mut outbox = Outbox::default();
         let mut voice = self.0.voice();
         if voice.gate.is_none() {
             return false;
         }
+        metrics::DELIVERIES.add(event, 1);
         self.0.send(&mut voice, Packet::Event(event, &snapshot), Some(&mut outbox));
         self.0.let_go(&mut voice, Some(&|(place, seq)| place == room && seq <= last_seq), &mut outbox);
         drop(voice);

@@ -20,6 +20,7 @@ use crate::{
     auth::{AuthUser, Which},
     error::Error,
     limits::Slot,
+    metrics,
     rooms::RoomId,
     users::{User, UserId},
 };
@@ -31,6 +32,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 use wire::{Outbox, Upgrades};
+
+/// Where the log lines are of what is told to several.
+pub const TELLING: &str = "ires_chat::realtime::telling";
 
 /// All connections of this process, and the way to them.
 #[derive(Default)]
@@ -63,9 +67,15 @@ impl Realtime {
         self.lately.note(room, events.len());
         let mut news = News::new(events, Some(room), false);
         // Held until all is told: who leaves hears nothing more once the leaving is done.
-        for connection in self.audiences().get(&room).into_iter().flatten() {
+        let audiences = self.audiences();
+        let audience = audiences.get(&room).map_or(&[][..], Vec::as_slice);
+        for connection in audience {
             connection.hear(&mut news, outbox);
         }
+        let connections = audience.len();
+        drop(audiences);
+        note_told(events, connections);
+        tracing::debug!(target: TELLING, { room.id = %room, events = events.len(), connections }, "a room was told");
     }
 
     /// Tells everybody in any of these rooms once, but not this user. What is *passing* need not reach who is behind. It leaves
@@ -94,8 +104,10 @@ impl Realtime {
     fn tell_once(&self, rooms: &[RoomId], watchers: &[ConnectionId], user: &UserId, news: &mut News<'_>, outbox: &mut Outbox) {
         let mut told = HashSet::new();
         let may_repeat = rooms.len() > 1 || !watchers.is_empty();
+        let mut connections = 0;
         let mut tell = |connection: &Arc<Connection>| {
             if !connection.is_of(user) && (!may_repeat || told.insert(connection.id)) {
+                connections += 1;
                 connection.hear(news, outbox);
             }
         };
@@ -103,6 +115,8 @@ impl Realtime {
         rooms.iter().filter_map(|room| audiences.get(room)).flatten().for_each(&mut tell);
         drop(audiences);
         watchers.iter().filter_map(|id| self.connection(*id)).for_each(|connection| tell(&connection));
+        note_told(news.events, connections);
+        tracing::debug!(target: TELLING, { user.id = %user, rooms = rooms.len(), connections }, "others were told of a user");
     }
 
     /// Tells all connections of a user.
@@ -116,9 +130,9 @@ impl Realtime {
         let events = [Told { seq: None, event, payload }];
         let mut news = News::new(&events, None, false);
         let mut outbox = Outbox::default();
-        for connection in self.connections_of(user).iter().filter(|connection| Some(connection.id) != from) {
-            connection.hear(&mut news, &mut outbox);
-        }
+        let connections = self.connections_of(user);
+        let others = connections.iter().filter(|connection| Some(connection.id) != from);
+        note_told(&events, others.map(|connection| connection.hear(&mut news, &mut outbox)).count());
         outbox.flush_now();
     }
 
@@ -262,6 +276,11 @@ impl Realtime {
         lock(&self.connections).all.values().cloned().collect()
     }
 
+    /// How many users have connections.
+    pub fn user_count(&self) -> usize {
+        lock(&self.connections).by_user.len()
+    }
+
     fn audiences(&self) -> RwLockReadGuard<'_, HashMap<RoomId, Vec<Arc<Connection>>>> {
         self.audiences.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -280,6 +299,14 @@ impl Connections {
                 self.by_user.remove(user);
             }
         }
+    }
+}
+
+/// Counts what was told to so many connections, once for all of them.
+fn note_told(events: &[Told], connections: usize) {
+    metrics::FAN_OUT.observe(connections as u64);
+    for run in events.chunk_by(|one, next| one.event == next.event) {
+        metrics::DELIVERIES.add(run[0].event, run.len() * connections);
     }
 }
 

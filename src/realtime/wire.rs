@@ -218,6 +218,11 @@ impl Wire {
         self.limit
     }
 
+    /// How many bytes wait for the peer.
+    pub fn queued(&self) -> usize {
+        self.lock().queued
+    }
+
     /// Whether the peer is behind: what is of the moment only need not wait for it.
     pub fn is_behind(&self) -> bool {
         self.lock().is_blocked
@@ -254,6 +259,7 @@ impl Wire {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 out.is_blocked = true;
+                tracing::debug!(queued = out.queued, "a client does not read as fast as it is written to");
                 tokio::spawn(drain(self.clone()));
             }
             Err(_) => self.give_up(out),

@@ -12,7 +12,7 @@ use crate::{
     config::{AuthMode, HttpSettings, Settings, SocketSettings, Switch, Transport},
     database,
     draining::Draining,
-    error::{Error, TRACE_ID, trace_id},
+    error::Error,
     extract::whole,
     limits::{
         Limits,
@@ -20,6 +20,7 @@ use crate::{
     },
     lobby,
     messages::{self, journal::Journal},
+    metrics,
     presence::{self, Presence},
     privacy,
     realtime::{Realtime, wire::Wires},
@@ -27,12 +28,14 @@ use crate::{
     rooms,
     routes::{Operation, Routes},
     search::{self, Search},
-    session, specs, sync, upkeep, users, web,
+    session, specs, sync, telemetry,
+    trace::{TRACE, TraceId},
+    upkeep, users, web,
 };
 use axum::{
     Json, Router,
     extract::{Request, State},
-    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
@@ -59,11 +62,16 @@ use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowOrigin, CorsLayer},
 };
+use tracing::{
+    Instrument, Span,
+    field::{Empty, display},
+};
 use uuid::Uuid;
 
 /// Under which path the routes of features are.
 const API: &str = "/api/v1";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 /// What a WebSocket keeps to read into; a larger event grows it for a while. The engine's own default is 4 KiB.
 const READ_BUFFER: usize = 1_024;
 
@@ -73,6 +81,7 @@ const READ_BUFFER: usize = 1_024;
 /// One line for the operator.
 pub async fn prepare(settings: Settings) -> Result<App, String> {
     let url = settings.database.database_url.clone().ok_or("DATABASE_URL is missing: set it, or run `ires-chat dev` to try things out")?;
+    metrics::note_start();
     let options = database::options(&url, settings.database.database_timeout)?;
     let (default_room, epoch) = prepare_database(&options, &settings).await?;
     let keys = Keys::new(&settings.auth)?;
@@ -80,7 +89,7 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
     let realtime = Arc::new(Realtime::default());
     let turns = Arc::default();
     let (presence, edges) = Presence::new();
-    let options = database::lasting(options);
+    let options = database::lasting(options, settings.database.slow_query);
     let (db, patience) = (database::pool(options.clone(), &settings.database), settings.database.database_timeout);
     let app = App::new(Parts {
         limits: Limits::new(&settings.limits),
@@ -161,10 +170,12 @@ fn router(app: &App, pages: Router<App>, sockets: SocketIoLayer) -> Router {
         .nest(API, api)
         .merge(pages)
         .merge(probes)
+        .merge(metrics::http::routes(session::EVENTS))
         .merge(specs::http::routes(&OPENAPI, &ASYNCAPI))
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
-        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| Error::internal("a handler panicked").into_response()))
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| Error::panicked().into_response()))
+        .layer(from_fn(metrics::http::count))
         .with_state(app.clone())
         .layer(sockets)
         .layer(from_fn_with_state(app.clone(), engine::before_engine))
@@ -243,20 +254,29 @@ async fn ready(State(app): State<App>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, Json(Ready { status, search })).into_response()
 }
 
-/// Gives every request a name, the caller's if it is a decent one, under which errors and logs have it.
+/// Gives every request a name, under which errors and logs have it. `X-Request-Id` is answered as it came.
 async fn name_request(request: Request, next: Next) -> Response {
-    let given = request
-        .headers()
-        .get(REQUEST_ID)
-        .and_then(|id| id.to_str().ok())
-        .filter(|id| (1..=64).contains(&id.len()) && id.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)));
-    let id = given.map_or_else(|| Uuid::new_v4().simple().to_string(), str::to_owned);
-    let header = HeaderValue::from_str(&id);
-    let mut response = TRACE_ID.scope(id, next.run(request)).await;
-    if let Ok(header) = header {
+    let (trace, id, span) = named(request.headers(), request.method());
+    let mut response = TRACE.scope(trace, next.run(request).instrument(span)).await;
+    if let Ok(header) = HeaderValue::try_from(id.to_string()) {
         response.headers_mut().insert(REQUEST_ID, header);
     }
     response
+}
+
+/// The trace that a request belongs to, its own name, and its span: the trace of a decent `traceparent`, or else its name; that is a decent
+/// `X-Request-Id`, or else the trace.
+fn named(headers: &HeaderMap, method: &Method) -> (TraceId, TraceId, Span) {
+    let header = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let (parent, given) = (header(&TRACE_PARENT), header(&REQUEST_ID).and_then(TraceId::parse));
+    let trace = parent.and_then(TraceId::of_parent).or_else(|| given.clone()).unwrap_or_else(TraceId::random);
+    let id = given.unwrap_or_else(|| trace.clone());
+    let other = (id != trace).then(|| display(&id));
+    let span = tracing::info_span!("request", trace.id = %trace, request.id = other, %method, route = Empty);
+    if let Some(parent) = parent {
+        telemetry::continue_from(&span, parent);
+    }
+    (trace, id, span)
 }
 
 /// Takes a request whole, within its own time, and answers `UNAVAILABLE` when the database then keeps it waiting. A little
@@ -273,10 +293,10 @@ async fn in_time(State(app): State<App>, request: Request, next: Next) -> Respon
         Ok(begun) => begun,
         Err(error) => return error.into_response(),
     };
-    let serving = TRACE_ID.scope(trace_id(), next.run(request));
+    let serving = TRACE.scope(TraceId::current(), next.run(request).in_current_span());
     match timeout(limit, tokio::spawn(async move { (serving.await, work) })).await {
         Ok(Ok((response, _work))) => response,
-        Ok(Err(panic)) => Error::internal(panic).into_response(),
+        Ok(Err(lost)) => Error::from(lost).into_response(),
         Err(_) => Error::Unavailable.into_response(),
     }
 }
@@ -288,7 +308,6 @@ async fn check_origin(State(app): State<App>, request: Request, next: Next) -> R
         origin.to_str().is_ok_and(|origin| app.settings.http.frontend_url.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)))
     });
     if is_socket && !allowed {
-        tracing::info!("a socket from a foreign origin is refused");
         return Error::Forbidden("this origin is not in FRONTEND_URL").into_response();
     }
     next.run(request).await
@@ -300,7 +319,7 @@ fn cors(settings: &HttpSettings) -> CorsLayer {
         .allow_origin(AllowOrigin::list(origins))
         .allow_credentials(true)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, HeaderName::from_static("idempotency-key"), REQUEST_ID])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, HeaderName::from_static("idempotency-key"), REQUEST_ID, TRACE_PARENT])
         .expose_headers([REQUEST_ID, header::RETRY_AFTER, RATE_LIMIT, RATE_LIMIT_POLICY])
         .max_age(Duration::from_hours(1))
 }

@@ -9,11 +9,11 @@ pub mod notices;
 use crate::{
     app::App,
     auth::{self, AuthUser, http::LogOut, require_user_type},
-    error::{Error, Result, trace_id},
+    error::{Error, Result},
     gathering::Gathering,
     limits::{Class, Slot, http::Visitor},
     lobby::{self, views::Overview},
-    messages,
+    messages, metrics,
     payload::Length,
     presence,
     realtime::{Connection, ConnectionId, Realtime, notification},
@@ -21,6 +21,7 @@ use crate::{
     socket::{Answer, Dispatcher, Event, Incoming, Lane, Outcome, ServerEvent},
     specs::schemas::{Nothing, shape},
     sync,
+    trace::TraceId,
     users::{UserId, UserType},
 };
 use chrono::{TimeDelta, Utc};
@@ -138,6 +139,7 @@ pub async fn admit(app: App, socket: SocketRef, auth: Option<Value>, strict: boo
     };
     if let (true, Err(error)) = (strict, &found) {
         let (code, _) = error.code();
+        metrics::errors(code).add(1);
         tracing::info!(code, "a connection is refused in the handshake");
         return Err(format!("{code}: {error}"));
     }
@@ -150,6 +152,7 @@ pub async fn admit(app: App, socket: SocketRef, auth: Option<Value>, strict: boo
     if let Some(token) = token {
         connection.lane.begin_with(begin(app.clone(), Arc::downgrade(&connection), found, token));
     }
+    metrics::CONNECTIONS.add(1);
     app.realtime.add(connection);
     Ok(())
 }
@@ -209,7 +212,7 @@ fn begin(app: App, connection: Weak<Connection>, found: Result<Entrant>, token: 
             Ok(()) => {}
             Err(Error::Unavailable) => {
                 if connection.wait_for_database() {
-                    connection.emit_error(&Error::Unavailable.into_body(trace_id()));
+                    connection.emit_error(&Error::Unavailable.into_body(TraceId::current()));
                 }
                 tokio::spawn(try_again(app, Arc::downgrade(&connection), token));
             }
@@ -377,6 +380,7 @@ fn leave(app: &App, id: ConnectionId, reason: DisconnectReason) {
     let Some(connection) = app.realtime.remove(id) else { return };
     app.presence.subscriptions.forget(id);
     let seconds = connection.opened.elapsed().as_secs_f64();
+    metrics::DISCONNECTIONS.add(name_of(reason), 1);
     if let Some(user) = connection.known_user() {
         tracing::info!(connection.id = %id, user.id = %user.id(), ?reason, seconds, "a user disconnected");
         presence::end(app, &connection, user.id());
@@ -385,6 +389,19 @@ fn leave(app: &App, id: ConnectionId, reason: DisconnectReason) {
         }
     } else {
         tracing::info!(connection.id = %id, ?reason, seconds, "a connection ended without having authenticated");
+    }
+}
+
+/// What a reason is called in metrics.
+fn name_of(reason: DisconnectReason) -> &'static str {
+    match reason {
+        DisconnectReason::TransportClose => "transport_close",
+        DisconnectReason::TransportError => "transport_error",
+        DisconnectReason::HeartbeatTimeout => "heartbeat_timeout",
+        DisconnectReason::ClientNSDisconnect => "client",
+        DisconnectReason::ServerNSDisconnect => "server",
+        DisconnectReason::ClosingServer => "stopping",
+        DisconnectReason::PacketParsingError | DisconnectReason::MultipleHttpPollingError => "protocol",
     }
 }
 

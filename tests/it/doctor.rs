@@ -80,7 +80,18 @@ async fn every_broken_invariant_is_found_and_says_where() {
         ),
         ("the index of searches is of what is there", &"segment 77".to_owned(), "INSERT INTO search_postings VALUES (77, 1, '\\x0001')".to_owned()),
     ];
-    let tables = ["users", "rooms", "room_members", "messages", "message_edits", "reactions", "database_identity", "search_rooms", "search_postings", "connections"];
+    let tables = [
+        "users",
+        "rooms",
+        "room_members",
+        "messages",
+        "message_edits",
+        "reactions",
+        "database_identity",
+        "search_rooms",
+        "search_postings",
+        "connections",
+    ];
     let keep = tables.map(|table| format!("CREATE TABLE kept.{table} AS TABLE public.{table};")).concat();
     app.execute(&format!("CREATE SCHEMA kept; {keep}")).await;
 

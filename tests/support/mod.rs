@@ -19,6 +19,7 @@ pub mod mirror;
 pub mod npm;
 mod polling;
 mod process;
+pub mod prometheus;
 pub mod proxy;
 mod queries;
 mod raw;

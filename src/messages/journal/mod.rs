@@ -20,6 +20,7 @@ use crate::{
     error::{Error, Result},
     realtime::{Realtime, wire::Outbox},
     rooms::{RoomId, turns::Turns},
+    trace::TraceId,
 };
 use futures_util::FutureExt;
 use link::Link;
@@ -70,6 +71,8 @@ pub struct Draft {
     pub attachments: Option<Value>,
     /// The frontend's own.
     pub metadata: Option<Value>,
+    /// The request or event that it came with.
+    pub trace: TraceId,
 }
 
 impl Draft {
@@ -201,6 +204,11 @@ async fn watch(deadlines: Weak<Deadlines>) {
 }
 
 impl Journal {
+    /// About how many bytes messages take in the queue.
+    pub fn queued_bytes(&self) -> usize {
+        (QUEUE_SPACE as usize).saturating_sub(self.space.available_permits()) * 1_024
+    }
+
     /// Takes no more messages, and waits until those in the queue are answered.
     pub async fn finish(&self, limit: Duration) {
         if let Ok(Ok(all)) = timeout(limit, self.space.acquire_many(QUEUE_SPACE)).await {

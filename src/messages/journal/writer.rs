@@ -7,6 +7,7 @@ use super::{
 use crate::{
     error::{Error, Result, violates},
     messages::{MessageId, Sender},
+    metrics,
     realtime::{
         Realtime, Told,
         wire::{Flushing, Outbox},
@@ -169,8 +170,11 @@ impl Writer {
         let (mut deadlocks, mut collisions) = (0, 0);
         while !batch.is_empty() {
             let drafts: Vec<&Draft> = batch.iter().map(|entry| &entry.draft).collect();
+            let begun = Instant::now();
             let error = match self.link.store(&drafts).await {
                 Ok(stored) => {
+                    metrics::COMMIT.observe_since(begun.into_std());
+                    metrics::BATCH.observe(batch.len() as u64);
                     batch = self.answer(batch, stored).await;
                     continue;
                 }
@@ -348,6 +352,7 @@ impl Writer {
     /// Tells stored messages to their rooms, all of a room in one go, then acknowledges them.
     async fn tell(&mut self, stored: Vec<(Message, Option<Entry>)>) {
         let count = stored.len();
+        metrics::MESSAGES.add(count);
         let (mut rooms, mut accepted): (HashMap<RoomId, Vec<Told>>, Vec<_>) = (HashMap::new(), Vec::new());
         for (message, entry) in stored {
             let payload: Arc<RawValue> = match to_raw_value(&message) {
@@ -361,7 +366,8 @@ impl Writer {
             };
             rooms.entry(message.room_id).or_default().push(Told { seq: Some(message.seq), event: "chat:message", payload: payload.clone() });
             let ms = entry.as_ref().and_then(|entry| u64::try_from(entry.submitted.elapsed().as_millis()).ok());
-            tracing::info!(room.id = %message.room_id, seq = message.seq, bytes = message.content.len(), ms, "a message was stored and told");
+            let trace = entry.as_ref().map(|entry| tracing::field::display(&entry.draft.trace));
+            tracing::info!(trace.id = trace, room.id = %message.room_id, user.id = %message.sender_id, seq = message.seq, bytes = message.content.len(), ms, "a message was stored and told");
             accepted.extend(entry.map(|entry| (entry, payload)));
         }
         let mut outbox = Outbox::default();
