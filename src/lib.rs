@@ -15,7 +15,7 @@
 //! Features are folders, and have the same four words in each: `mod` has types and rules, `store` has SQL, `http` and
 //! `socket` translate. They use one another in one direction: [`users`] ◄ [`auth`] ◄ [`rooms`] ◄ [`presence`] ◄
 //! [`messages`] ◄ [`receipts`] ◄ [`lobby`] ◄ [`sync`] ◄ [`session`]; beside [`sync`] stands [`search`], which nobody uses. What may become of a message is in folders inside [`messages`]. Under
-//! them lie [`realtime`], [`socket`], [`routes`], [`extract`], [`payload`],
+//! them lie [`realtime`], [`socket`], [`routes`], [`extract`], [`payload`], [`names`],
 //! [`limits`], [`gathering`], [`recent`], [`error`] and [`config`]; [`server`] puts everything together. [`specs`] makes documents of
 //! what is registered there. [`mod@bench`] is the load that all of this is measured with.
 
@@ -32,6 +32,7 @@ pub mod ids;
 pub mod limits;
 pub mod lobby;
 pub mod messages;
+pub mod names;
 pub mod payload;
 pub mod presence;
 pub mod realtime;
