@@ -22,7 +22,7 @@ use crate::{
     config::ChatSettings,
     error::{Error, Result},
     ids::derived,
-    payload::{Fields, Length},
+    payload::{Fields, Length, weight},
     presence::typing,
     rooms::{self, RoomId, RoomRef},
     time::Time,
@@ -155,6 +155,14 @@ pub struct Message {
     /// Whether this answers a repeat.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
+}
+
+impl Message {
+    /// About how many bytes it takes in an answer.
+    pub fn weight(&self) -> usize {
+        const REST: usize = 640;
+        REST + self.content.len() + weight(&self.attachments) + self.metadata.as_ref().map_or(0, weight)
+    }
 }
 
 /// A message as the documents show one.

@@ -79,3 +79,4 @@ mod text;
 mod threads;
 mod typing;
 mod unread;
+mod weight;
