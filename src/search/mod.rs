@@ -119,12 +119,13 @@ pub struct Found {
 /// follow.
 ///
 /// # Errors
-/// `ROOM_NOT_FOUND`, `NOT_A_MEMBER` or `BANNED` for the room, `VALIDATION_ERROR` for a position in another room; `UNAVAILABLE`
-/// when it takes too long, or there are too many searches.
+/// `ROOM_NOT_FOUND`, `NOT_A_MEMBER` or `BANNED` for the room, `VALIDATION_ERROR` for a position in another room; `RATE_LIMITED` for
+/// the asker's fourth at once; `UNAVAILABLE` when it takes too long, or there are too many searches.
 pub async fn search(app: &App, asker: &UserId, question: Question) -> Result<(Vec<Found>, Option<Position>)> {
+    let place = app.limits.search(asker)?;
     let slot = timeout(PATIENCE, app.search.slots.acquire()).await.map_err(|_| Error::Unavailable)?.map_err(Error::internal)?;
     let found = timeout(PATIENCE, find(app, asker, &question)).await.map_err(|_| Error::Unavailable)?;
-    drop(slot);
+    drop((slot, place));
     found
 }
 
