@@ -276,12 +276,12 @@ pub async fn draft(app: &App, author: Arc<AuthUser>, new: NewMessage) -> Result<
     let mut warnings = new.warnings;
     let mentions = mentioned_members(&app.db, room, new.mentions, &mut warnings).await?;
     let reply_to = match new.reply_to {
-        Some(id) => Some(in_same_room(app, room, id).await?.0),
+        Some(id) => Some(in_same_room(app, author.id(), room, id).await?.0),
         None => None,
     };
     let thread_root_id = match new.thread_root_id {
         // Threads are one level deep: an answer within a thread belongs to the thread's root.
-        Some(id) => in_same_room(app, room, id).await.map(|(id, root)| Some(root.unwrap_or(id)))?,
+        Some(id) => in_same_room(app, author.id(), room, id).await.map(|(id, root)| Some(root.unwrap_or(id)))?,
         None => None,
     };
     let id = message_id(room, author.id(), new.client_msg_id.as_deref());
@@ -314,9 +314,15 @@ async fn mentioned_members(db: impl PgExecutor<'_>, room: RoomId, mentions: Vec<
     Ok((!known.is_empty()).then(|| known.into()))
 }
 
-async fn in_same_room(app: &App, room: RoomId, id: Uuid) -> Result<(MessageId, Option<MessageId>)> {
+/// The message that another one of the same room is about, and the root of its thread.
+async fn in_same_room(app: &App, author: &UserId, room: RoomId, id: Uuid) -> Result<(MessageId, Option<MessageId>)> {
     let place = store::place(&app.db, MessageId(id)).await?.filter(|place| place.room_id == room);
-    place.map(|place| (MessageId(id), place.thread_root_id)).ok_or(Error::MessageNotFound)
+    if let Some(place) = place {
+        return Ok((MessageId(id), place.thread_root_id));
+    }
+    // Who is not in the room does not learn what was said there: the answer is that of the room.
+    rooms::find(app, author, &RoomRef::Id(room)).await?.membership()?;
+    Err(Error::MessageNotFound)
 }
 
 /// A message's id: with a `clientMsgId` a function of room, author and it (`UUIDv8`, RFC 9562), so that a repeat

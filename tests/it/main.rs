@@ -66,6 +66,7 @@ mod slow;
 mod slow_mode;
 mod specs;
 mod specs_inputs;
+mod strangers;
 mod subscriptions;
 mod sync;
 mod sync_acts;
