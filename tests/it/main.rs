@@ -51,6 +51,7 @@ mod plans;
 mod presence;
 mod reactions;
 mod receipts;
+mod requests;
 mod rest;
 mod roles;
 mod rooms;
