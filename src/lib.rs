@@ -27,6 +27,8 @@ pub mod database;
 pub mod embedded;
 pub mod error;
 pub mod extract;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod gathering;
 pub mod ids;
 pub mod limits;
