@@ -25,6 +25,7 @@ mod config;
 mod connect;
 mod cors;
 mod database;
+mod dependencies;
 mod depth;
 mod dev;
 mod durability;
