@@ -66,6 +66,7 @@ mod seed_flow;
 mod sessions;
 mod slow;
 mod slow_mode;
+mod soak;
 mod specs;
 mod specs_inputs;
 mod strangers;
