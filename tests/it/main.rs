@@ -62,6 +62,7 @@ mod search_plans;
 mod search_property;
 mod search_races;
 mod search_refused;
+mod security;
 mod seed_flow;
 mod sessions;
 mod slow;
