@@ -48,28 +48,6 @@ async fn what_ends_where_is_never_in_doubt() {
 }
 
 #[tokio::test]
-async fn heads_of_requests_have_a_limit() {
-    let app = TestApp::start().await;
-    let alice = app.user("alice").await;
-    let many = (0..200).map(|number| format!("X-{number}: y\r\n")).collect::<Vec<_>>().concat();
-    for (line, headers, expected) in [
-        ("GET /readyz".to_owned(), many, 431),
-        ("GET /readyz".to_owned(), format!("X-A: {}\r\n", "y".repeat(1_000_000)), 431),
-        (format!("GET /{}", "a".repeat(100_000)), String::new(), 414),
-    ] {
-        let mut stream = TcpStream::connect(app.base().trim_start_matches("http://")).await.unwrap();
-        // It may be refused before all of it is sent.
-        let _ = stream.write_all(request(&alice, &line, &headers).as_bytes()).await;
-        let mut answer = [0; 12];
-        match within(LIMIT, "an answer or the end", stream.read_exact(&mut answer)).await {
-            Ok(_) => assert_eq!(String::from_utf8_lossy(&answer), format!("HTTP/1.1 {expected}")),
-            Err(error) => assert!(headers.len() > 100_000, "{error}"),
-        }
-    }
-    assert_eq!(raw(&app, &request(&alice, "GET /readyz", "")).await.0, 200);
-}
-
-#[tokio::test]
 async fn no_spelling_of_a_path_leads_elsewhere() {
     let app = TestApp::start().await;
     let alice = app.user("alice").await;

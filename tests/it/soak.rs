@@ -1,7 +1,7 @@
 //! The server as it lives: people talk, come and go, log in, flood it, and it and Postgres are killed. In the end nothing acknowledged is
 //! lost, nothing is there twice, the order is kept, the doctor is content, and memory is where it was.
 //!
-//! Ten seconds as part of the suite, which is too short for memory; `IRES_TEST_SOAK=20m cargo test --test it soak:: -- --nocapture` for what only shows after a while.
+//! Six seconds as part of the suite, which is too short for memory; `IRES_TEST_SOAK=20m cargo test --test it soak:: -- --nocapture` for what only shows after a while.
 
 use std::{
     env, fs,
@@ -57,7 +57,7 @@ impl Stage {
 }
 
 fn length() -> Duration {
-    let text = env::var("IRES_TEST_SOAK").unwrap_or_else(|_| "10s".to_owned());
+    let text = env::var("IRES_TEST_SOAK").unwrap_or_else(|_| "6s".to_owned());
     let (number, unit) = text.split_at(text.len() - 1);
     let number = number.parse().unwrap_or_else(|_| panic!("IRES_TEST_SOAK is {text}, not something like 90s or 20m"));
     Duration::from_secs(if unit == "m" { number * 60 } else { number })
