@@ -10,7 +10,7 @@ use crate::{
 use axum::{
     body::{Body as AxumBody, to_bytes},
     extract::{FromRequest, FromRequestParts, Path as AxumPath, Request},
-    http::request::Parts,
+    http::{Uri, request::Parts},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::StreamExt;
@@ -105,18 +105,25 @@ pub struct Query {
 impl FromRequestParts<App> for Query {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
-        let query = axum::extract::Query::<HashMap<String, String>>::from_request_parts(parts, app).await;
-        let query = query.map_err(|_| Error::field("query", "invalid", "The query string cannot be read."))?;
-        let given = query.0;
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self> {
+        Self::of(&parts.uri)
+    }
+}
+
+impl Query {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` when they cannot be read, or hold a NUL character.
+    pub fn of(uri: &Uri) -> Result<Self> {
+        let query = axum::extract::Query::<HashMap<String, String>>::try_from_uri(uri);
+        let given = query.map_err(|_| Error::field("query", "invalid", "The query string cannot be read."))?.0;
         if given.values().any(|value| value.contains('\0')) {
             return Err(Error::field("query", "nul", "NUL characters are not allowed."));
         }
         Ok(Self { given })
     }
-}
 
-impl Query {
     /// A parameter as it is.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.given.get(name).map(String::as_str)
@@ -153,6 +160,21 @@ impl Query {
     }
 }
 
+/// About how many bytes of messages are on one page: a page that has more ends earlier, so that no small request makes a huge answer,
+/// which would wait in memory for a client that does not read it.
+pub const PAGE_BYTES: usize = 1 << 20;
+
+/// How many of some items, from the first on, are together no heavier than this; always one, if there is one.
+pub fn fitting<T>(items: &[T], most: usize, weight: impl Fn(&T) -> usize) -> usize {
+    let mut total = 0;
+    let fits = |item: &&T| {
+        let is_first = total == 0;
+        total += weight(item);
+        is_first || total <= most
+    };
+    items.iter().take_while(fits).count()
+}
+
 /// A page of a list.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -170,6 +192,22 @@ impl<T> Page<T> {
         let full = i64::try_from(items.len()).is_ok_and(|count| count >= limit);
         let next = items.last().filter(|_| full).map(position);
         Self::until(list, items, next)
+    }
+
+    /// The same for items that may be large: they are at most [`PAGE_BYTES`], but always one.
+    pub fn within(list: &str, mut items: Vec<T>, limit: i64, position: impl FnOnce(&T) -> String, weight: impl Fn(&T) -> usize) -> Self {
+        let fitting = fitting(&items, PAGE_BYTES, weight);
+        if fitting == items.len() {
+            return Self::new(list, items, limit, position);
+        }
+        items.truncate(fitting);
+        let next = items.last().map(position);
+        Self::until(list, items, next)
+    }
+
+    /// The same page of something made of its items.
+    pub fn map<U>(self, make: impl FnMut(T) -> U) -> Page<U> {
+        Page { items: self.items.into_iter().map(make).collect(), next_cursor: self.next_cursor }
     }
 
     /// A page of the list of this name, and where the next one begins, if there is one.

@@ -1,7 +1,10 @@
 //! Reading what clients send, field by field: every fault of a payload is found and named at once, and fields
 //! that nobody asked for are named in a warning. Socket events and REST bodies are read by the same code.
 
-use crate::error::{Error, FieldFault, Result};
+use crate::{
+    error::{Error, FieldFault, Result},
+    names::{deceives, shows},
+};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use std::{borrow::Cow, collections::BTreeMap};
@@ -90,11 +93,15 @@ impl Fields {
         self.checked_text(name, value, length)
     }
 
-    /// A name of something: a text without control characters and without those that reorder what is beside them.
+    /// A name of something: a text that can be seen, without characters that [deceive](deceives).
     pub fn name(&mut self, name: &'static str, length: Length) -> Option<String> {
         let text = self.text(name, length)?;
         if text.chars().any(deceives) {
-            self.fault(name, "invalid", "Control and direction characters are not allowed here.");
+            self.fault(name, "invalid", "Control, direction and invisible characters are not allowed here.");
+            return None;
+        }
+        if length.min > 0 && !text.chars().any(shows) {
+            self.fault(name, "too_short", "A name that can be seen is needed.");
             return None;
         }
         Some(text.trim().to_owned())
@@ -324,9 +331,14 @@ fn holds_nul(value: &Value) -> bool {
     }
 }
 
-/// C0 and C1 controls, and the characters that Unicode's bidirectional algorithm obeys (UAX #9).
-pub fn deceives(character: char) -> bool {
-    character.is_control() || matches!(character, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// About how many bytes a value takes as JSON.
+pub fn weight(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 3,
+        Value::Array(items) => items.iter().map(weight).sum::<usize>() + 2,
+        Value::Object(object) => object.iter().map(|(name, item)| name.len() + 4 + weight(item)).sum::<usize>() + 2,
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+    }
 }
 
 fn kind(value: &Value) -> &'static str {
@@ -342,4 +354,18 @@ fn kind(value: &Value) -> &'static str {
 
 fn shortened(text: &str) -> &str {
     text.char_indices().nth(64).map_or(text, |(end, _)| &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_weighs_about_what_its_json_takes() {
+        for value in ["{}", "[]", "[1,2,3]", r#"{"name":"x","list":["abc",null,true,{"deep":[[]]}]}"#] {
+            let value: Value = serde_json::from_str(value).unwrap();
+            let (weight, length) = (weight(&value), value.to_string().len());
+            assert!(weight >= length && weight <= 2 + length * 6, "{value}: {weight} for {length}");
+        }
+    }
 }

@@ -448,7 +448,7 @@ fn reference(payload: &Value) -> Option<String> {
 }
 
 /// Takes `["event", payload, …]` apart. The name is there whenever it can be read, so that an error can tell it.
-fn read(raw: Option<&str>, most: usize) -> (String, Result<Value>) {
+pub(crate) fn read(raw: Option<&str>, most: usize) -> (String, Result<Value>) {
     let Some(raw) = raw else { return (String::new(), Err(Error::PayloadInvalid("binary data is not accepted".into()))) };
     let Ok(parts) = serde_json::from_str::<Vec<&RawValue>>(raw) else {
         return (String::new(), Err(Error::PayloadInvalid("it is not valid JSON".into())));

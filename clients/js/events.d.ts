@@ -991,7 +991,7 @@ export interface Room {
   createdBy: UserId | null;
   /** The id. */
   id: RoomId;
-  /** Its last message, as in `chat:message`. */
+  /** Its last message, as in `chat:message`; left out in a list whose last messages are large. */
   lastMessage: Message | null;
   /** The number of the last thing that happened in it. */
   lastSeq: number;
@@ -1053,7 +1053,7 @@ export interface RoomOverview {
   createdBy: UserId | null;
   /** The id. */
   id: RoomId;
-  /** Its last message, as in `chat:message`. */
+  /** Its last message, as in `chat:message`; left out in a list whose last messages are large. */
   lastMessage: Message | null;
   /** The number of the last thing that happened in it. */
   lastSeq: number;

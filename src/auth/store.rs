@@ -3,8 +3,9 @@
 use super::{Holder, Session, Which, tokens::Claims};
 use crate::{
     error::{Error, Result},
+    names::{is_picture, presentable},
     rooms::RoomId,
-    users::{User, UserId, UserType},
+    users::{self, User, UserId, UserType},
 };
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor, query, query_as, query_scalar};
@@ -72,9 +73,11 @@ pub async fn welcome(db: impl PgExecutor<'_>, default_room: RoomId, claims: &[&C
     let keys: Vec<&[u8]> = claims.iter().map(|claims| claims.token_key.as_slice()).collect();
     let expiries: Vec<DateTime<Utc>> = claims.iter().map(|claims| claims.expires_at).collect();
     let users: Vec<&str> = claims.iter().map(|claims| claims.user_id.as_str()).collect();
-    let usernames: Vec<Option<&str>> = claims.iter().map(|claims| claims.username.as_deref().map(shortened)).collect();
-    let names: Vec<Option<&str>> = claims.iter().map(|claims| claims.name.as_deref().or(claims.username.as_deref()).map(shortened)).collect();
-    let avatars: Vec<Option<&str>> = claims.iter().map(|claims| claims.picture.as_deref().filter(|url| url.len() <= 2_000)).collect();
+    let shown = |name: &Option<String>| name.as_deref().and_then(|name| presentable(name, users::NAME));
+    let usernames: Vec<Option<String>> = claims.iter().map(|claims| shown(&claims.username)).collect();
+    let names: Vec<Option<String>> = claims.iter().map(|claims| shown(&claims.name).or_else(|| shown(&claims.username))).collect();
+    let loadable = |url: &&str| url.len() <= users::PICTURE.max && is_picture(url);
+    let avatars: Vec<Option<&str>> = claims.iter().map(|claims| claims.picture.as_deref().filter(loadable)).collect();
     let types: Vec<UserType> = claims.iter().map(|claims| claims.user_type.unwrap_or(UserType::User)).collect();
     query!(
         "WITH seen AS (
@@ -119,8 +122,8 @@ pub async fn welcome(db: impl PgExecutor<'_>, default_room: RoomId, claims: &[&C
         &keys as &[&[u8]],
         &expiries,
         &users as &[&str],
-        &usernames as &[Option<&str>],
-        &names as &[Option<&str>],
+        &usernames as &[Option<String>],
+        &names as &[Option<String>],
         &avatars as &[Option<&str>],
         &types as &[UserType],
         default_room.0
@@ -128,10 +131,6 @@ pub async fn welcome(db: impl PgExecutor<'_>, default_room: RoomId, claims: &[&C
     .execute(db)
     .await?;
     Ok(())
-}
-
-fn shortened(text: &str) -> &str {
-    text.char_indices().nth(100).map_or(text, |(end, _)| &text[..end])
 }
 
 /// Begins a session of an own account, if its password is still the one of this hash; says whether. Holds the user's row, so that a

@@ -51,6 +51,10 @@ const PATIENCE: (u32, u32) = (500, 50);
 pub const PENALTY_MS: u64 = 10_000;
 /// How often refusals of one source are logged.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
+/// Searches of one user at once: one fewer than there are [places](crate::search).
+const SEARCHES: u32 = 3;
+/// How long one takes, about.
+const SEARCH_MS: u64 = 250;
 /// How long the answer to a log-in waits at the most when there were too many for its account.
 const DELAY: Duration = Duration::from_secs(2);
 
@@ -154,6 +158,8 @@ pub struct Limits {
     addresses: Slots<IpAddr>,
     /// TCP connections that are no sockets, by address.
     requests: Slots<IpAddr>,
+    /// Searches by user.
+    searches: Slots<UserId>,
     trusted: Vec<Network>,
     refused: [AtomicU64; Class::ALL.len()],
     refused_connections: AtomicU64,
@@ -171,6 +177,7 @@ impl Limits {
             connections_per_user: on.then_some(settings.connections_per_user),
             addresses: Slots::new(most(settings.connections_per_ip)),
             requests: Slots::new(most(settings.requests_per_ip)),
+            searches: Slots::new(most(SEARCHES)),
             trusted: settings.trusted_proxies.clone(),
             refused: Default::default(),
             refused_connections: AtomicU64::new(0),
@@ -242,6 +249,14 @@ impl Limits {
     /// `CONNECTION_LIMIT`.
     pub fn connect_user(&self, user: &UserId) -> Result<Slot<UserId>, Error> {
         self.users.take(user).ok_or_else(|| self.no_connection())
+    }
+
+    /// One more search of a user, who leaves others a place.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`.
+    pub fn search(&self, user: &UserId) -> Result<Slot<UserId>, Error> {
+        self.searches.take(user).ok_or(Error::RateLimited { retry_after_ms: SEARCH_MS })
     }
 
     /// One more connection from an address.

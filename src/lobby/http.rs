@@ -107,7 +107,7 @@ fn write_position((time, id): Position) -> String {
     format!("{} {id}", time.timestamp_micros())
 }
 
-fn read_position(text: &str) -> Option<Position> {
+pub(crate) fn read_position(text: &str) -> Option<Position> {
     let (time, id) = text.split_once(' ')?;
     // Postgres has fewer times than chrono.
     let micros = time.parse().ok().filter(|micros| (0..=253_402_300_799_000_000).contains(micros))?;

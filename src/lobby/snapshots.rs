@@ -8,6 +8,7 @@ use super::views::{Member, add_last_messages};
 use crate::{
     app::App,
     error::{Error, Result},
+    extract::{PAGE_BYTES, fitting},
     gathering::Gathering,
     messages::{
         self, Message,
@@ -31,6 +32,8 @@ use uuid::Uuid;
 const MESSAGES: i64 = 30;
 /// Most messages in it for a client that says how far it has read.
 const SINCE_MESSAGES: i64 = 100;
+/// Most bytes of messages in it: it comes twice, as an answer and as an event, and must not make a client one that reads too slowly.
+const BYTES: usize = PAGE_BYTES / 2;
 /// Members in it.
 const MEMBERS: i64 = 50;
 /// How long what was read is shown to others. Only profiles, and the members of quiet rooms, change without a number.
@@ -234,15 +237,16 @@ async fn read_pages(db: &PgPool, wanted: Vec<((RoomId, Option<i64>), &Room)>) ->
     }
     let mut pages = HashMap::new();
     for (((id, since), _), mut messages) in loud.into_iter().zip(found) {
-        let complete = since.is_some_and(|_| i64::try_from(messages.len()).is_ok_and(|count| count <= SINCE_MESSAGES));
+        let fitting = fitting(&messages, BYTES, Message::weight);
+        let complete = fitting == messages.len() && since.is_some_and(|_| i64::try_from(messages.len()).is_ok_and(|count| count <= SINCE_MESSAGES));
         let has_older = if complete {
             exists_before(db, id, messages.last().map_or(i64::MAX, |oldest| oldest.seq)).await?
         } else {
-            i64::try_from(messages.len()).is_ok_and(|count| count > MESSAGES)
+            let shown = fitting.min(usize::try_from(MESSAGES).unwrap_or(usize::MAX));
+            let has_older = shown < messages.len();
+            messages.truncate(shown);
+            has_older
         };
-        if !complete {
-            messages.truncate(usize::try_from(MESSAGES).unwrap_or(usize::MAX));
-        }
         messages.reverse();
         pages.insert((id, since), Arc::new(Page { messages: to_raw_value(&messages).map_err(Error::internal)?, has_older }));
     }

@@ -18,6 +18,10 @@ use serde::Serialize;
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use std::collections::{HashMap, HashSet};
 
+/// Most bytes of last messages in one list of rooms: half of what may wait for a socket, for `session.ready` must not make a client one
+/// that reads too slowly.
+const PREVIEWS: usize = 512 << 10;
+
 /// A room as one of its members sees it in a list.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -87,7 +91,21 @@ pub async fn overview(app: &App, user: &UserId, room: &RoomRef) -> Result<Overvi
 }
 
 async fn overviews(db: &PgPool, user: &UserId, seats: Vec<Seat>) -> Result<Vec<Overview>> {
-    overviews_of_each(&mut *db.acquire().await?, seats.into_iter().map(|seat| (user, seat)).collect()).await
+    let mut overviews = overviews_of_each(&mut *db.acquire().await?, seats.into_iter().map(|seat| (user, seat)).collect()).await?;
+    shed_previews(&mut overviews);
+    Ok(overviews)
+}
+
+/// Leaves out last messages from where, in the order of the list, they become too much for one answer: anybody may put a user into rooms
+/// whose last messages are as large as can be.
+pub fn shed_previews(overviews: &mut [Overview]) {
+    let mut total = 0;
+    for Overview { room, .. } in overviews {
+        total += room.last_message.as_ref().map_or(0, |message| message.get().len());
+        if total > PREVIEWS {
+            room.last_message = None;
+        }
+    }
 }
 
 /// Rooms, each as somebody sees it, in the same order.

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     app::App,
     error::{Error, Result},
+    extract::PAGE_BYTES,
     rooms::{self, RoomRef},
     users::UserId,
 };
@@ -92,17 +93,27 @@ pub async fn history(app: &App, asker: &UserId, room: &RoomRef, anchor: Anchor, 
     Ok(Page { messages, page })
 }
 
-/// Takes off what a window showed more than was asked for, which tells that there is more.
+/// Takes off what a window showed more than was asked for, which tells that there is more; and what is too much for one answer,
+/// farthest from where the page begins.
 pub(super) fn cut(messages: Vec<Message>, window: &Window) -> (PageBounds, Vec<Message>) {
     let more = |count: usize, limit: i64| i64::try_from(count).is_ok_and(|count| limit > 0 && count >= limit);
-    let older = messages.iter().take_while(|message| message.seq < window.before).count();
-    let (has_older, has_newer) = (more(older, window.older), more(messages.len() - older, window.newer));
+    let mut older = messages.iter().take_while(|message| message.seq < window.before).count();
+    let (mut has_older, mut has_newer) = (more(older, window.older), more(messages.len() - older, window.newer));
     let mut messages = VecDeque::from(messages);
     if has_older {
         messages.pop_front();
+        older -= 1;
     }
     if has_newer {
         messages.pop_back();
+    }
+    let mut weight: usize = messages.iter().map(Message::weight).sum();
+    while weight > PAGE_BYTES && messages.len() > 1 {
+        let from_older = older > messages.len() - older;
+        let shed = if from_older { messages.pop_front() } else { messages.pop_back() };
+        weight -= shed.map_or(0, |message| message.weight());
+        (has_older, has_newer) = (has_older || from_older, has_newer || !from_older);
+        older -= usize::from(from_older);
     }
     let (oldest_seq, newest_seq) = (messages.front().map(|message| message.seq), messages.back().map(|message| message.seq));
     (PageBounds { oldest_seq, newest_seq, has_older, has_newer }, messages.into())

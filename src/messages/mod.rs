@@ -22,7 +22,7 @@ use crate::{
     config::ChatSettings,
     error::{Error, Result},
     ids::derived,
-    payload::{Fields, Length},
+    payload::{Fields, Length, weight},
     presence::typing,
     rooms::{self, Room, RoomId, RoomRef},
     time::Time,
@@ -158,6 +158,14 @@ pub struct Message {
     pub duplicate: bool,
 }
 
+impl Message {
+    /// About how many bytes it takes in an answer.
+    pub fn weight(&self) -> usize {
+        const REST: usize = 640;
+        REST + self.content.len() + weight(&self.attachments) + self.metadata.as_ref().map_or(0, weight)
+    }
+}
+
 /// A message as the documents show one.
 fn example() -> Value {
     json!({
@@ -269,12 +277,12 @@ pub async fn draft(app: &App, author: Arc<AuthUser>, new: NewMessage) -> Result<
     let mut warnings = new.warnings;
     let mentions = mentioned_members(&app.db, room, new.mentions, &mut warnings).await?;
     let reply_to = match new.reply_to {
-        Some(id) => Some(in_same_room(app, room, id).await?.0),
+        Some(id) => Some(in_same_room(app, author.id(), room, id).await?.0),
         None => None,
     };
     let thread_root_id = match new.thread_root_id {
         // Threads are one level deep: an answer within a thread belongs to the thread's root.
-        Some(id) => in_same_room(app, room, id).await.map(|(id, root)| Some(root.unwrap_or(id)))?,
+        Some(id) => in_same_room(app, author.id(), room, id).await.map(|(id, root)| Some(root.unwrap_or(id)))?,
         None => None,
     };
     let id = message_id(room, author.id(), new.client_msg_id.as_deref());
@@ -308,9 +316,15 @@ async fn mentioned_members(db: impl PgExecutor<'_>, room: RoomId, mentions: Vec<
     Ok((!known.is_empty()).then(|| known.into()))
 }
 
-async fn in_same_room(app: &App, room: RoomId, id: Uuid) -> Result<(MessageId, Option<MessageId>)> {
+/// The message that another one of the same room is about, and the root of its thread.
+async fn in_same_room(app: &App, author: &UserId, room: RoomId, id: Uuid) -> Result<(MessageId, Option<MessageId>)> {
     let place = store::place(&app.db, MessageId(id)).await?.filter(|place| place.room_id == room);
-    place.map(|place| (MessageId(id), place.thread_root_id)).ok_or(Error::MessageNotFound)
+    if let Some(place) = place {
+        return Ok((MessageId(id), place.thread_root_id));
+    }
+    // Who is not in the room does not learn what was said there: the answer is that of the room.
+    rooms::find(app, author, &RoomRef::Id(room)).await?.membership()?;
+    Err(Error::MessageNotFound)
 }
 
 /// A message's id: with a `clientMsgId` a function of room, author and it (`UUIDv8`, RFC 9562), so that a repeat

@@ -152,7 +152,7 @@ pub struct Room {
     /// The same, renewed at most once a second: the order of public rooms.
     #[serde(skip)]
     pub listed_at: DateTime<Utc>,
-    /// Its last message, as in `chat:message`.
+    /// Its last message, as in `chat:message`; left out in a list whose last messages are large.
     #[schemars(with = "Option<crate::messages::Message>")]
     pub last_message: Option<Arc<RawValue>>,
 }

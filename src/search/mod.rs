@@ -21,6 +21,7 @@ use crate::{
     app::App,
     database,
     error::{Error, Result},
+    extract::{PAGE_BYTES, fitting},
     messages::{self, Message, reactions},
     rooms::{self, RoomId, RoomRef},
     users::UserId,
@@ -118,12 +119,13 @@ pub struct Found {
 /// follow.
 ///
 /// # Errors
-/// `ROOM_NOT_FOUND`, `NOT_A_MEMBER` or `BANNED` for the room, `VALIDATION_ERROR` for a position in another room; `UNAVAILABLE`
-/// when it takes too long, or there are too many searches.
+/// `ROOM_NOT_FOUND`, `NOT_A_MEMBER` or `BANNED` for the room, `VALIDATION_ERROR` for a position in another room; `RATE_LIMITED` for
+/// the asker's fourth at once; `UNAVAILABLE` when it takes too long, or there are too many searches.
 pub async fn search(app: &App, asker: &UserId, question: Question) -> Result<(Vec<Found>, Option<Position>)> {
+    let place = app.limits.search(asker)?;
     let slot = timeout(PATIENCE, app.search.slots.acquire()).await.map_err(|_| Error::Unavailable)?.map_err(Error::internal)?;
     let found = timeout(PATIENCE, find(app, asker, &question)).await.map_err(|_| Error::Unavailable)?;
-    drop(slot);
+    drop((slot, place));
     found
 }
 
@@ -156,9 +158,12 @@ async fn find(app: &App, asker: &UserId, question: &Question) -> Result<(Vec<Fou
     let messages = reactions::with_own(&mut *tx, asker, messages).await?;
     tx.commit().await?;
     let mut by_place: HashMap<(Uuid, i64), Message> = messages.into_iter().map(|message| ((message.room_id.0, message.seq), message)).collect();
-    let found = keys.iter().filter_map(|key| by_place.remove(&(key.room, key.seq)));
-    let found = found.map(|message| Found { room_id: message.room_id, highlights: question.terms.highlights(&message.content), message });
-    Ok((found.collect(), next.map(|key| Position { key, room })))
+    let mut found: Vec<(Key, Message)> = keys.into_iter().filter_map(|key| Some((key, by_place.remove(&(key.room, key.seq))?))).collect();
+    let fitting = fitting(&found, PAGE_BYTES, |(_, message)| message.weight());
+    let next = if fitting < found.len() { Some(found[fitting - 1].0) } else { next };
+    found.truncate(fitting);
+    let shown = |(_, message): (Key, Message)| Found { room_id: message.room_id, highlights: question.terms.highlights(&message.content), message };
+    Ok((found.into_iter().map(shown).collect(), next.map(|key| Position { key, room })))
 }
 
 /// Within which times the rest of the results is.

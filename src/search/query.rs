@@ -77,13 +77,13 @@ impl Terms {
     }
 
     /// Whether a text holds all terms. The buffer is for its folded form.
-    pub(super) fn are_in(&self, text: &str, buffer: &mut String) -> bool {
+    pub(crate) fn are_in(&self, text: &str, buffer: &mut String) -> bool {
         fold_into(text, buffer, |_, _| {});
         self.0.iter().all(|term| term.places(buffer).next().is_some())
     }
 
     /// Where in a text the terms are, in its order; what touches is one.
-    pub(super) fn highlights(&self, text: &str) -> Vec<Highlight> {
+    pub(crate) fn highlights(&self, text: &str) -> Vec<Highlight> {
         // For each byte of the folded text, which part of the text it came from.
         let (mut folded, mut sources) = (String::new(), Vec::<Highlight>::new());
         let mut at = 0;

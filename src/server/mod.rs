@@ -304,13 +304,16 @@ async fn in_time(State(app): State<App>, request: Request, next: Next) -> Respon
 /// Refuses sockets from pages of other origins: CORS does not cover `WebSockets`. No `Origin`: not a browser.
 async fn check_origin(State(app): State<App>, request: Request, next: Next) -> Response {
     let is_socket = request.uri().path().starts_with(engine::PATH);
-    let allowed = request.headers().get(header::ORIGIN).is_none_or(|origin| {
-        origin.to_str().is_ok_and(|origin| app.settings.http.frontend_url.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)))
-    });
-    if is_socket && !allowed {
+    let origin = request.headers().get(header::ORIGIN).map(HeaderValue::as_bytes);
+    if is_socket && !is_home(origin, &app.settings.http.frontend_url) {
         return Error::Forbidden("this origin is not in FRONTEND_URL").into_response();
     }
     next.run(request).await
+}
+
+/// Whether a request comes from a page of these origins, or from no page.
+pub(crate) fn is_home(origin: Option<&[u8]>, allowed: &[String]) -> bool {
+    origin.is_none_or(|origin| allowed.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(origin)))
 }
 
 fn cors(settings: &HttpSettings) -> CorsLayer {

@@ -128,7 +128,8 @@ const LOGOUT: Event = Event {
 /// # Errors
 /// What `connect_error` will say.
 pub async fn admit(app: App, socket: SocketRef, auth: Option<Value>, strict: bool) -> Result<(), String> {
-    let token = presented_token(&socket, auth.as_ref());
+    let authorization = socket.req_parts().headers.get("authorization").and_then(|value| value.to_str().ok());
+    let token = presented_token(authorization, auth.as_ref());
     let visitor = socket.req_parts().extensions.get::<Visitor>().cloned().ok_or("INTERNAL_ERROR: a handshake without an address")?;
     // The handshake has paid for its first namespace.
     let refusal = if visitor.is_new() { None } else { app.limits.take_of_address(Class::Connect, visitor.address()).refusal() };
@@ -165,11 +166,11 @@ pub fn connected(app: &App, Extension(id): &Extension<ConnectionId>) {
 }
 
 /// `auth.token` of the handshake, or a bearer token of its HTTP request. What is no text is no valid token either.
-fn presented_token(socket: &SocketRef, auth: Option<&Value>) -> Option<String> {
+pub(crate) fn presented_token(authorization: Option<&str>, auth: Option<&Value>) -> Option<String> {
     let given = auth.and_then(|auth| auth.get("token")).filter(|token| !token.is_null());
     let given = given.map(|token| token.as_str().map_or_else(|| token.to_string(), str::to_owned));
     let header = || {
-        let value = socket.req_parts().headers.get("authorization")?.to_str().ok()?;
+        let value = authorization?;
         value.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("bearer ")).map(|_| value[7..].to_owned())
     };
     given.or_else(header).filter(|token| !token.is_empty())
@@ -279,6 +280,9 @@ async fn let_in(db: PgPool, realtime: Arc<Realtime>, arrivals: Vec<Arrival>) -> 
     let mut overviews: Vec<Vec<Overview>> = arrivals.iter().map(|_| Vec::new()).collect();
     for (place, overview) in places.into_iter().zip(lobby::views::overviews_of_each(&mut *db.acquire().await?, seats).await?) {
         overviews[place].push(overview);
+    }
+    for overviews in &mut overviews {
+        lobby::views::shed_previews(overviews);
     }
     Ok(overviews)
 }

@@ -56,7 +56,7 @@ fn on_sync(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
 }
 
 /// `rooms: {roomId: lastSeq, …}`.
-fn known(fields: &mut Fields) -> Vec<(String, i64)> {
+pub(crate) fn known(fields: &mut Fields) -> Vec<(String, i64)> {
     let rooms = match fields.take("rooms") {
         Some(Value::Object(rooms)) => rooms,
         Some(_) => {

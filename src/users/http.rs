@@ -1,6 +1,6 @@
 //! Users over REST: translation only.
 
-use super::{NAME, ProfileChange, User, get, search, update};
+use super::{NAME, PICTURE, ProfileChange, User, get, search, update};
 use crate::{
     app::App,
     error::Result,
@@ -37,7 +37,7 @@ pub struct ChangeProfile {
     #[schemars(length(min = 1, max = NAME.max))]
     pub name: Option<String>,
     /// Where the picture is: an http or https URL.
-    #[schemars(length(min = 1, max = 2_000), pattern("^https?://"))]
+    #[schemars(length(min = 1, max = PICTURE.max), pattern("^https?://"))]
     pub avatar_url: Option<String>,
 }
 

@@ -6,6 +6,7 @@ pub mod store;
 use crate::{
     app::App,
     error::{Error, Result},
+    names::is_picture,
     payload::{Fields, Length},
 };
 use schemars::JsonSchema;
@@ -87,6 +88,8 @@ pub struct ProfileChange {
 
 /// How long a name for people may be.
 pub const NAME: Length = Length::new(1, 100);
+/// How long the address of a picture may be.
+pub const PICTURE: Length = Length::new(1, 2_000);
 
 impl ProfileChange {
     /// Reads `{name?, avatarUrl?}`.
@@ -94,8 +97,8 @@ impl ProfileChange {
     /// # Errors
     /// `VALIDATION_ERROR` with every fault.
     pub fn read(mut fields: Fields) -> Result<Self> {
-        let change = Self { name: fields.name("name", NAME), avatar_url: fields.text("avatarUrl", Length::new(1, 2_000)) };
-        if change.avatar_url.as_deref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://")) {
+        let change = Self { name: fields.name("name", NAME), avatar_url: fields.text("avatarUrl", PICTURE) };
+        if change.avatar_url.as_deref().is_some_and(|url| !is_picture(url)) {
             fields.fault("avatarUrl", "invalid", "An http or https URL is expected.");
         }
         fields.finish()?;

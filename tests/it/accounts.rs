@@ -249,11 +249,23 @@ async fn me_can_change_name_and_picture_and_nothing_else() {
 async fn names_of_users_have_limits_and_no_tricks() {
     let app = TestApp::start().await;
     let alice = app.register("alice").await;
-    for name in ["", "  ", &"x".repeat(101), "a\u{0}b", "a\u{202e}b", "a\nb", "a\u{1b}[31m"] {
+    let invisible = ["\u{200b}", "\u{200d}\u{fe0f}", "\u{2800}", "\u{3164}", "\u{e0041}", "ali\u{200b}ce", "ali\u{ad}ce", "a\u{2028}b", "\u{feff}a"];
+    for name in ["", "  ", &"x".repeat(101), "a\u{0}b", "a\u{202e}b", "a\nb", "a\u{1b}[31m"].into_iter().chain(invisible) {
         let reply = alice.patch("/users/me", &json!({ "name": name })).await;
         assert_eq!(reply.refused(400), "VALIDATION_ERROR", "{name:?}");
     }
-    for picture in ["javascript:alert(1)", "data:text/html,x", "nonsense", &format!("https://x/{}", "y".repeat(5000))] {
+    for name in ["Zoë", "👩‍👩‍👧", "می‌خواهم", "🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}"] {
+        assert_eq!(alice.patch("/users/me", &json!({ "name": name })).await.expect(200)["name"], name, "joiners have a meaning in these");
+    }
+    for picture in [
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "nonsense",
+        "https://x/\" onerror=\"x",
+        "https://x/<b>",
+        "https://x/a b",
+        &format!("https://x/{}", "y".repeat(5000)),
+    ] {
         let reply = alice.patch("/users/me", &json!({ "avatarUrl": picture })).await;
         assert_eq!(reply.refused(400), "VALIDATION_ERROR", "{picture:.60}");
     }

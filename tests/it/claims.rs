@@ -88,6 +88,20 @@ async fn the_profile_is_filled_at_first_sight() {
     assert_eq!(user["avatarUrl"], "https://example.org/ada.png");
 }
 
+/// What another system's users call themselves is not ours to refuse, and shown all the same as ours would be.
+#[tokio::test]
+async fn a_profile_of_another_system_is_shown_without_tricks() {
+    let app = TestApp::start().await;
+    for (id, name, shown) in [
+        ("a", "Ada\u{202e} L.\u{200b}\n", json!("Ada L.")),
+        ("b", " \u{200b}\u{200d} ", Value::Null),
+        ("c", &"x".repeat(300), json!("x".repeat(100))),
+    ] {
+        let user = me(&app, json!({ "sub": id, "name": name, "picture": "javascript:alert(1)" })).await;
+        assert_eq!((&user["name"], &user["avatarUrl"]), (&shown, &Value::Null), "{user}");
+    }
+}
+
 #[tokio::test]
 async fn a_subject_seen_first_on_a_socket_is_a_user_like_any_other() {
     let app = TestApp::start().await;

@@ -1,5 +1,6 @@
 //! Searches that are refused: contract sections 1 and 7, and what promises.md says of operators.
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use serde_json::json;
 
 use crate::support::{
@@ -147,6 +148,30 @@ async fn a_search_that_takes_too_long_is_unavailable_and_delays_nobody() {
     }
     sqlx::raw_sql("COMMIT").execute(&mut holder).await.unwrap();
     eventually("searches", async || alice.get("/search?q=hello").await.status == 200).await;
+}
+
+/// There are four places for searches: one user has three at the most.
+#[tokio::test]
+async fn one_user_does_not_take_all_places_for_searches() {
+    let app = TestApp::with(&[("CHAT_LIMITS", "on")]).await;
+    let (alice, bob) = (app.user("alice").await, app.user("bob").await);
+    alice.say("general", "hello").await;
+    let mut holder = app.sql().await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE search_segments IN ACCESS EXCLUSIVE MODE").execute(&mut holder).await.unwrap();
+
+    let mut searches: FuturesUnordered<_> = (0..5).map(|_| alice.get("/search?q=hello")).collect();
+    for _ in 0..2 {
+        let reply = searches.next().await.unwrap();
+        assert_eq!((reply.refused(429), reply.header("retry-after")), ("RATE_LIMITED", "1"));
+    }
+    let commit = sqlx::raw_sql("COMMIT").execute(&mut holder);
+    let (found, committed) = tokio::join!(bob.get("/search?q=hello"), commit);
+
+    committed.unwrap();
+    assert_eq!(found.expect(200)["items"].as_array().unwrap().len(), 1);
+    while let Some(reply) = searches.next().await {
+        reply.expect(200);
+    }
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// The events that clients may emit.
-fn events() -> Vec<&'static str> {
+pub fn events() -> Vec<&'static str> {
     let operations = asyncapi()["operations"].as_object().unwrap().values();
     operations
         .filter(|operation| operation["action"] == "receive")

@@ -41,14 +41,14 @@ async fn on_list(State(app): State<App>, Caller(caller): Caller, Path(room): Pat
     let limit = query.limit(50, 100)?;
     let after = query.cursor("pins", read_position)?;
     let messages = list(&app, caller.id(), &RoomRef::parse(&room)?, after, limit).await?;
-    Ok(Json(Page::new("pins", messages, limit, write_position)))
+    Ok(Json(Page::within("pins", messages, limit, write_position, Message::weight)))
 }
 
 fn write_position(message: &Message) -> String {
     format!("{} {}", message.pinned_at.unwrap_or_default().timestamp_micros(), message.seq)
 }
 
-fn read_position(text: &str) -> Option<Position> {
+pub(crate) fn read_position(text: &str) -> Option<Position> {
     let (time, seq) = text.split_once(' ')?;
     // Postgres has fewer times than chrono.
     let micros = time.parse().ok().filter(|micros| (0..=253_402_300_799_000_000).contains(micros))?;

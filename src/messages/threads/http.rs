@@ -37,6 +37,6 @@ async fn on_read(State(app): State<App>, Caller(caller): Caller, Path(id): Path<
 async fn on_list(State(app): State<App>, Caller(caller): Caller, Path(room): Path<String>, query: Query) -> Result<Json<Page<Message>>> {
     let limit = query.limit(50, 100)?;
     let before = query.cursor("threads", |seq| seq.parse().ok())?.unwrap_or(i64::MAX);
-    let (seqs, roots): (Vec<i64>, Vec<Message>) = of_room(&app, caller.id(), &RoomRef::parse(&room)?, before, limit).await?.into_iter().unzip();
-    Ok(Json(Page::new("threads", roots, limit, |_| seqs.last().map(i64::to_string).unwrap_or_default())))
+    let roots = of_room(&app, caller.id(), &RoomRef::parse(&room)?, before, limit).await?;
+    Ok(Json(Page::within("threads", roots, limit, |(seq, _)| seq.to_string(), |(_, root)| root.weight()).map(|(_, root)| root)))
 }

@@ -1,0 +1,8 @@
+//! Names, ids and addresses of pictures.
+
+#![no_main]
+
+use ires_chat::fuzzing;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| fuzzing::text(text));
