@@ -64,7 +64,8 @@ fn arguments(query: &str, parameters: usize, room: &str, seq: i64) -> Vec<Vec<St
     if query.contains("author_id <> $3") {
         return vec![list(&[&room, &seq, "'alice'"])];
     }
-    let is_about_history = !["pinned_at IS NOT NULL", "reply_count > 0", "thread_root_id = $3", "AND rev"].iter().any(|other| query.contains(other));
+    let is_about_history =
+        !["pinned_at IS NOT NULL", "reply_count > 0", "thread_root_id = $3", "AND rev", "id = ANY($2)"].iter().any(|other| query.contains(other));
     if is_about_history && parameters <= 2 && query.contains("FROM messages") && query.contains("room_id = $1") && !query.starts_with("WITH") {
         return vec![list(&[room.as_str(), seq.as_str()][..parameters])];
     }
