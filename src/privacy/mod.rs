@@ -1,4 +1,4 @@
-//! Privacy: what a user may have done with all that is kept of them: [take it along](export), and [have it erased](erase).
+//! Privacy: what a user may have done with all that is kept of them: [take it along](export), and [have it erased](leave).
 //!
 //! An erasure has two parts. The order, one transaction, leaves a stub of the account: without a name, a password or sessions, kept
 //! out for good, so that a token of its subject does not make it anew. The rest is done by a running server, room by room, so that

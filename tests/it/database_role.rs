@@ -76,7 +76,7 @@ async fn that_role_cannot_change_the_schema_nor_remove_what_stays_for_ever() {
         "SET ROLE ires_chat",
     ] {
         let refused = role.execute(AssertSqlSafe(denied)).await.unwrap_err();
-        assert_eq!(refused.as_database_error().and_then(|error| error.code()).as_deref(), Some("42501"), "{denied}: {refused}");
+        assert_eq!(refused.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref(), Some("42501"), "{denied}: {refused}");
     }
     for allowed in ["SELECT * FROM _sqlx_migrations", "SELECT * FROM ops_rooms", "DELETE FROM last_seen", "SELECT * FROM database_identity"] {
         role.execute(AssertSqlSafe(allowed)).await.unwrap_or_else(|error| panic!("{allowed}: {error}"));

@@ -64,7 +64,8 @@ fn arguments(query: &str, parameters: usize, room: &str, seq: i64) -> Vec<Vec<St
     if query.contains("author_id <> $3") {
         return vec![list(&[&room, &seq, "'alice'"])];
     }
-    let is_about_history = !["pinned_at IS NOT NULL", "reply_count > 0", "thread_root_id = $3", "AND rev"].iter().any(|other| query.contains(other));
+    let is_about_history =
+        !["pinned_at IS NOT NULL", "reply_count > 0", "thread_root_id = $3", "AND rev", "id = ANY($2)"].iter().any(|other| query.contains(other));
     if is_about_history && parameters <= 2 && query.contains("FROM messages") && query.contains("room_id = $1") && !query.starts_with("WITH") {
         return vec![list(&[room.as_str(), seq.as_str()][..parameters])];
     }
@@ -136,7 +137,9 @@ async fn threads_pins_and_changes_read_a_handful_of_blocks_by_an_index_of_their_
         ("AND rev <> seq", "messages_changed_idx", list(&[&room, &(end + 25_100).to_string(), &(end + 26_100).to_string()])),
         ("AND rev = seq", "messages_pkey", list(&[&room, &(end - 100).to_string(), &(end + 100).to_string()])),
     ] {
-        let (query, _) = queries().into_iter().find(|(query, _)| query.contains(part)).unwrap_or_else(|| panic!("no query has {part:?}"));
+        let examines = |query: &str| query.starts_with("-- Reads everything.");
+        let found = queries().into_iter().find(|(query, _)| query.contains(part) && !examines(query));
+        let (query, _) = found.unwrap_or_else(|| panic!("no query has {part:?}"));
         let plan = explain(&mut db, &query, &arguments).await;
         let read: Vec<_> = nodes(&plan).into_iter().filter(|node| node["Relation Name"] == "messages").collect();
         assert!(!read.is_empty(), "{plan:#}");

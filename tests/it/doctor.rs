@@ -23,8 +23,8 @@ async fn lively(app: &TestApp) -> (String, String, String) {
     let (alice, bob) = (app.user("alice").await, app.user("bob").await);
     let room = alice.create_room_with("den", &[&bob]).await;
     let (alices, bobs) = (alice.connect().await, bob.connect().await);
-    let root = alices.say(&room, "root").await;
-    let reply = bobs.emit_ok("chat:message", &json!({ "roomId": room, "content": "reply", "threadRootId": root["id"] })).await;
+    let first = alices.say(&room, "root").await;
+    let reply = bobs.emit_ok("chat:message", &json!({ "roomId": room, "content": "reply", "threadRootId": first["id"] })).await;
     bobs.emit_ok("chat:message:edit", &json!({ "messageId": reply["id"], "content": "better reply" })).await;
     alices.emit_ok("chat:reaction:add", &json!({ "messageId": reply["id"], "emoji": "👍" })).await;
     let gone = alices.say(&room, "gone").await;
@@ -32,13 +32,13 @@ async fn lively(app: &TestApp) -> (String, String, String) {
     alices.emit_ok("chat:read", &json!({ "roomId": room, "seq": 1 })).await;
     alices.emit_ok("chat:room:update", &json!({ "roomId": room, "name": "lair" })).await;
     alices.emit_ok("chat:room:role", &json!({ "roomId": room, "userId": "bob", "role": "admin" })).await;
-    (room, text(&root["id"]).to_owned(), text(&reply["id"]).to_owned())
+    (room, text(&first["id"]).to_owned(), text(&reply["id"]).to_owned())
 }
 
 #[tokio::test]
 async fn every_broken_invariant_is_found_and_says_where() {
     let mut app = TestApp::start().await;
-    let (room, root, reply) = lively(&app).await;
+    let (room, first, reply) = lively(&app).await;
     // Nobody mends or indexes anything meanwhile.
     app.stop();
     assert_eq!(examined(&app, &[]), (Some(0), Vec::new()), "healthy");
@@ -67,9 +67,13 @@ async fn every_broken_invariant_is_found_and_says_where() {
         ("everything has its room, its author and its message", &reply, format!("UPDATE messages SET author_id = 'nobody' WHERE id = '{reply}'")),
         ("everything has its room, its author and its message", &"'alice'".to_owned(), format!("UPDATE reactions SET room_id = '{ghost}'")),
         ("every reply has its root", &reply, format!("UPDATE messages SET thread_root_id = '{ghost}' WHERE id = '{reply}'")),
-        ("nothing is ahead of its room's last number", &root, format!("UPDATE messages SET rev = 999 WHERE id = '{root}'")),
-        ("every number is that of one thing", &root, format!("UPDATE room_members SET changed_seq = 1 WHERE room_id = '{room}' AND user_id = 'bob'")),
-        ("every root of a thread counts its replies right", &root, format!("UPDATE messages SET reply_count = 2 WHERE id = '{root}'")),
+        ("nothing is ahead of its room's last number", &first, format!("UPDATE messages SET rev = 999 WHERE id = '{first}'")),
+        (
+            "every number is that of one thing",
+            &first,
+            format!("UPDATE room_members SET changed_seq = 1 WHERE room_id = '{room}' AND user_id = 'bob'"),
+        ),
+        ("every root of a thread counts its replies right", &first, format!("UPDATE messages SET reply_count = 2 WHERE id = '{first}'")),
         ("every message counts its reactions right", &reply, "DELETE FROM reactions".to_owned()),
         ("every earlier text of a message is kept until it is deleted", &reply, "DELETE FROM message_edits".to_owned()),
         ("deleted messages hold nothing", &room, "UPDATE messages SET content = 'x' WHERE deleted_at IS NOT NULL".to_owned()),

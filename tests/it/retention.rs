@@ -28,15 +28,15 @@ async fn age(app: &TestApp, room: &str, until: i64) {
 /// A room in which a thread has gone on for a year, and which was told so; the number of the last old message.
 async fn old_room(alice: &TestUser, socket: &TestSocket) -> (String, Value, i64) {
     let room = alice.create_room("den").await;
-    let root = socket.say(&room, "secret beginning").await;
-    let reply = json!({ "roomId": room, "content": "secret reply", "threadRootId": root["id"] });
+    let first = socket.say(&room, "secret beginning").await;
+    let reply = json!({ "roomId": room, "content": "secret reply", "threadRootId": first["id"] });
     let old = socket.emit_ok("chat:message", &reply).await;
     socket.emit_ok("chat:message:edit", &json!({ "messageId": old["id"], "content": "secret edit" })).await;
-    socket.emit_ok("chat:reaction:add", &json!({ "messageId": root["id"], "emoji": "👍" })).await;
-    socket.emit_ok("chat:message:pin", &json!({ "messageId": root["id"] })).await;
+    socket.emit_ok("chat:reaction:add", &json!({ "messageId": first["id"], "emoji": "👍" })).await;
+    socket.emit_ok("chat:message:pin", &json!({ "messageId": first["id"] })).await;
     let last = socket.say(&room, "secret end").await;
-    socket.emit_ok("chat:message", &json!({ "roomId": room, "content": "young reply", "threadRootId": root["id"] })).await;
-    (room, root, int(&last["seq"]))
+    socket.emit_ok("chat:message", &json!({ "roomId": room, "content": "young reply", "threadRootId": first["id"] })).await;
+    (room, first, int(&last["seq"]))
 }
 
 #[tokio::test]
@@ -48,7 +48,7 @@ async fn what_is_too_old_goes_under_one_number_and_is_told_by_one_event() {
     let app = TestApp::on(database, &[("CHAT_RETENTION", "365d")]);
     let alice = app.user("alice").await;
     let socket = alice.connect().await;
-    let (room, root, last) = old_room(&alice, &socket).await;
+    let (room, first, last) = old_room(&alice, &socket).await;
     age(&app, &room, last).await;
     let before = int(&alice.room(&room).await["lastSeq"]);
     held.close().await.unwrap();
@@ -56,7 +56,7 @@ async fn what_is_too_old_goes_under_one_number_and_is_told_by_one_event() {
     let told = socket.expect("chat:message:deleted").await;
 
     assert_eq!((int(&told["seq"]), text(&told["deletedBy"]), &told["reason"]), (before + 1, "retention", &Value::Null));
-    assert_eq!((told["messageIds"].as_array().unwrap().len(), &told["messageIds"][0]), (3, &root["id"]));
+    assert_eq!((told["messageIds"].as_array().unwrap().len(), &told["messageIds"][0]), (3, &first["id"]));
     assert_eq!(int(&told["messageSeqs"][2]), last);
     let changes = alice.get(&format!("/rooms/{room}/changes?since={before}")).await.expect(200);
     assert_eq!((&changes["limited"], int(&changes["toSeq"])), (&json!(false), before + 1));
@@ -64,7 +64,7 @@ async fn what_is_too_old_goes_under_one_number_and_is_told_by_one_event() {
     for message in changes["messages"].as_array().unwrap() {
         assert_eq!((text(&message["content"]), text(&message["deletedBy"]), int(&message["rev"])), ("", "retention", before + 1));
     }
-    let thread = alice.get(&format!("/messages/{}/thread", text(&root["id"]))).await.expect(200);
+    let thread = alice.get(&format!("/messages/{}/thread", text(&first["id"]))).await.expect(200);
     assert_eq!(int(&thread["root"]["thread"]["replyCount"]), 1, "the young reply is there: {thread}");
     let dump = "SELECT (SELECT count(*) FROM messages WHERE content LIKE '%secret%') + (SELECT count(*) FROM message_edits) + (SELECT count(*) FROM reactions)";
     assert_eq!(app.number(dump).await, 0);
