@@ -144,7 +144,7 @@ fn variable_of(command: &clap::Command, argument: &str) -> Option<String> {
 
 async fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Dev(dev) => commands::dev::run(*dev).await,
+        Command::Dev(dev) => Box::pin(commands::dev::run(*dev)).await,
         Command::Serve(settings) => commands::serve::run(*settings).await,
         Command::Migrate(migrate) => commands::migrate::run(migrate).await,
         Command::Token(token) => commands::token::run(token).await,

@@ -840,7 +840,25 @@ export interface NestException {
 export type Nothing = Record<string, unknown>;
 
 /** `system:notification`, by `type`. */
-export type Notification = { data: SessionReady; id: string; level: 'success'; /** A sentence for people. */ message: string; success: true; timestamp: Time; type: 'session.ready'; } | { data: Authenticated; id: string; level: 'success'; /** A sentence for people. */ message: string; success: true; timestamp: Time; type: 'auth.login'; } | { data: LoggedOut; id: string; level: 'info'; /** A sentence for people. */ message: string; success: true; timestamp: Time; type: 'auth.logout'; } | { data: TokenExpiring; id: string; level: 'warning'; /** A sentence for people. */ message: string; success: false; timestamp: Time; type: 'auth.expiring'; } | { data: ServerDraining; id: string; level: 'info'; /** A sentence for people. */ message: string; success: true; timestamp: Time; type: 'server.draining'; };
+export type Notification = { data: SessionReady; id: string; level: 'success'; /** A sentence for people. */ message: string; success: true; timestamp: Time; type: 'session.ready'; } | { data: Authenticated; id: string; level: 'success'; /** A sentence for people. */ message: string; success: true; timestamp: Time; type: 'auth.login'; } | { data: LoggedOut; id: string; level: 'info'; /** A sentence for people. */ message: string; success: true; timestamp: Time; type: 'auth.logout'; } | { data: VisibilityChanged; id: string; level: 'info'; /** A sentence for people. */ message: string; success: true; timestamp: Time; type: 'presence.visibility'; } | { data: TokenExpiring; id: string; level: 'warning'; /** A sentence for people. */ message: string; success: false; timestamp: Time; type: 'auth.expiring'; } | { data: ServerDraining; id: string; level: 'info'; /** A sentence for people. */ message: string; success: true; timestamp: Time; type: 'server.draining'; };
+
+/** One's own presence. */
+export interface OwnStatus {
+  /** Whether one looks offline to them whatever one does. */
+  invisible: boolean;
+  /** Whether they are here. */
+  isOnline: boolean;
+  /** When they were last seen; `null` is never. */
+  lastSeenAt: Time | null;
+  /** The server's clock, for clients that show "5 minutes ago". */
+  serverTime: Time;
+  /** The same as a word: `online` or `offline`. */
+  status: 'online' | 'offline';
+  /** When this became so, or was asked. */
+  timestamp: Time;
+  /** Who. */
+  userId: UserId;
+}
 
 /** The bounds of a page, and whether there is more on either side. */
 export interface PageBounds {
@@ -1104,10 +1122,12 @@ export interface RoomPresence {
 /** Who may come in. */
 export type RoomType = 'group' | 'public' | 'direct';
 
-/** `chat:room:updated`. In large rooms it also tells of a new size: without `seq` and `by`. */
+/** `chat:room:updated`. In large rooms it also tells how many are there and online: without `seq` and `by`. */
 export interface RoomUpdated {
   /** Who changed it. */
   by?: UserId;
+  /** How many of its members are online, where they are counted instead of told. */
+  onlineCount?: number;
   /** The room as it is now. */
   room: Room;
   /** The room's id. */
@@ -1188,6 +1208,8 @@ export interface SessionReady {
   epoch: string;
   /** What is served here. */
   features: Features;
+  /** Whether one looks offline to others. */
+  invisible: boolean;
   /** How much is allowed here. */
   limits: Limits;
   /** The version of this contract. */
@@ -1245,7 +1267,7 @@ export interface Status {
 }
 
 /** What `status:update` comes to. */
-export type StatusUpdated = { /** `online` or `offline`. */ status: 'online' | 'offline'; } | Dropped;
+export type StatusUpdated = { /** Whether one looks offline to others. */ invisible: boolean; /** What this socket makes its user for others: `online` or `offline`. */ status: 'online' | 'offline'; } | Dropped;
 
 /** The presence of several users. */
 export interface Statuses {
@@ -1375,10 +1397,12 @@ export interface UpdateRoom {
   topic?: string | null;
 }
 
-/** What `status:update` brings. */
+/** What `status:update` brings: one of the two, or both. */
 export interface UpdateStatus {
-  /** Whether it counts. */
-  isOnline: boolean;
+  /** Whether one looks offline to others, whatever one's sockets say, until one says otherwise. */
+  invisible?: boolean | null;
+  /** Whether this socket counts. */
+  isOnline?: boolean | null;
 }
 
 /** A user as others see them. */
@@ -1411,6 +1435,12 @@ export type UserType = 'user' | 'admin' | 'bot';
 
 /** Who may know how far one has read. */
 export type Visibility = 'public' | 'private';
+
+/** What one's other sockets are told: `presence.visibility`. */
+export interface VisibilityChanged {
+  /** Whether one looks offline to everybody else. */
+  invisible: boolean;
+}
 
 /** What the server tells. */
 export interface ServerToClientEvents {
@@ -1474,7 +1504,7 @@ export interface ClientToServerEvents {
   'status:typing': (payload: Typing, ack: (answer: Ack<Typed>) => void) => void;
   /** Tells this socket from now on when these users come and go, though no room be shared, and answers who is here now. */
   'status:subscribe': (payload: Subscribe, ack: (answer: Ack<Subscribed>) => void) => void;
-  /** Shows or hides this socket: a user is online while one of their sockets is shown. */
+  /** Shows or hides this socket: a user is online while one of their sockets is shown. Or makes the user invisible, on all devices. */
   'status:update': (payload: UpdateStatus, ack: (answer: Ack<StatusUpdated>) => void) => void;
   /** Says how far one has read a room, or how far its messages have arrived. Markers only move on. */
   'chat:read': (payload: MarkRead, ack: (answer: Ack<Marked>) => void) => void;
