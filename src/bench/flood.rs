@@ -1,7 +1,7 @@
 //! A flood: what others notice of one client that sends as fast as it can, and comes again whenever it is cut off.
 //!
-//! The same load is measured twice in one run, calm and flooded: what counts is how the delays of the second compare with those of
-//! the first. The flooder runs on a thread of its own, reads and forgets whatever it is told, and needs little of the machine.
+//! The same load is measured three times in one run: calm, while one client sends 100,000 events, and while it never stops. What
+//! counts is how the delays of the others compare with those of the first. The flooder runs on a thread of its own, reads and forgets whatever it is told, and needs little of the machine.
 
 use super::{
     Outcome, Target, Workload,
@@ -16,30 +16,55 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle, sleep},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// The user who floods.
 const FLOODER: &str = "bench-flooder";
-/// Events of the flood, at least.
+/// Events of a flood that ends.
 const EVENTS: u64 = 100_000;
+/// What is compared.
+const FIGURES: [&str; 6] = ["ack p50 ms", "ack p99 ms", "delivery p50 ms", "delivery p99 ms", "acked/s", "server ms/1k messages"];
 /// Events in one write.
 const BATCH: usize = 100;
-/// How long the flood goes on for its last events.
-const LAST: Duration = Duration::from_secs(30);
 
-#[derive(Default)]
 struct Flood {
+    /// Most events; a batch more may have been on its way.
+    most: u64,
     ends: AtomicBool,
     events: AtomicU64,
     connections: AtomicU64,
     refused: AtomicU64,
 }
 
+impl Flood {
+    fn of(most: u64) -> Arc<Self> {
+        let none = AtomicU64::default;
+        Arc::new(Self { most, ends: AtomicBool::default(), events: none(), connections: none(), refused: none() })
+    }
+
+    fn is_over(&self) -> bool {
+        self.ends.load(Ordering::Relaxed) || self.events.load(Ordering::Relaxed) >= self.most
+    }
+}
+
 /// Runs it.
 pub async fn run(target: &Target, workload: Workload, shape: Shape, duration: Duration) -> Result<Outcome, String> {
     let calm = messages::run(target, workload, shape, duration).await?;
-    let (flood, thread) = (Arc::new(Flood::default()), Arc::new(Mutex::new(None)));
+    let mut faults = calm.faults;
+    let mut figures: Vec<_> = FIGURES.iter().filter_map(|figure| Some((format!("calm {figure}"), calm.figure(figure)?))).collect();
+    for (name, most) in [("flooded", EVENTS), ("flooded without end", u64::MAX)] {
+        let flood = Flood::of(most);
+        let flooded = beside(&flood, target, workload, shape, duration).await?;
+        faults += flooded.faults;
+        figures.extend(compared(name, &calm, &flooded, &flood));
+    }
+    Ok(Outcome { workload, figures, faults })
+}
+
+/// The load while a flood comes, from the moment on at which it is measured.
+async fn beside(flood: &Arc<Flood>, target: &Target, workload: Workload, shape: Shape, duration: Duration) -> Result<Outcome, String> {
+    let thread = Arc::new(Mutex::new(None));
     let prepared = {
         let (flood, thread, before, address) = (flood.clone(), thread.clone(), target.clone(), target.address);
         let token = target.token(FLOODER, 0)?;
@@ -56,36 +81,26 @@ pub async fn run(target: &Target, workload: Workload, shape: Shape, duration: Du
     if running.is_some_and(|thread| thread.join().is_err()) {
         return Err("the flood panicked".to_owned());
     }
-    Ok(outcome(workload, &calm, &flooded?, &flood))
+    flooded
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-fn outcome(workload: Workload, calm: &Outcome, flooded: &Outcome, flood: &Flood) -> Outcome {
+fn compared(name: &str, calm: &Outcome, flooded: &Outcome, flood: &Flood) -> Vec<(String, f64)> {
     let mut figures = Vec::new();
-    for name in ["ack p50 ms", "ack p99 ms", "delivery p50 ms", "delivery p99 ms", "acked/s", "server ms/1k messages"] {
-        if let (Some(before), Some(during)) = (calm.figure(name), flooded.figure(name)) {
-            figures.push((format!("calm {name}"), before));
-            figures.push((format!("flooded {name}"), during));
-            figures.push((format!("flooded : calm, {name}"), during / before));
+    for figure in FIGURES {
+        if let (Some(before), Some(during)) = (calm.figure(figure), flooded.figure(figure)) {
+            figures.push((format!("{name} {figure}"), during));
+            figures.push((format!("{name} : calm, {figure}"), during / before));
         }
     }
-    let counts = [("events of the flood", &flood.events), ("connections of the flood", &flood.connections), ("and refused ones", &flood.refused)];
-    figures.extend(counts.map(|(name, count)| (name.to_owned(), count.load(Ordering::Relaxed) as f64)));
-    let mut faults = calm.faults;
-    faults += flooded.faults;
-    Outcome { workload, figures, faults }
+    let counts = [("events", &flood.events), ("connections", &flood.connections), ("and refused ones", &flood.refused)];
+    figures.extend(counts.map(|(what, count)| (format!("{name}: {what}"), count.load(Ordering::Relaxed) as f64)));
+    figures
 }
 
 impl Flood {
     fn run(&self, address: SocketAddr, token: &str) {
-        let mut deadline = None;
-        while deadline.is_none_or(|deadline| Instant::now() < deadline) {
-            if self.ends.load(Ordering::Relaxed) {
-                if self.events.load(Ordering::Relaxed) >= EVENTS {
-                    return;
-                }
-                deadline.get_or_insert(Instant::now() + LAST);
-            }
+        while !self.is_over() {
             if let Ok(stream) = connect(address, token) {
                 self.connections.fetch_add(1, Ordering::Relaxed);
                 // How it ends is what is looked at here, not an error.
@@ -112,8 +127,8 @@ impl Flood {
             if let Err(error) = stream.write_all(&frames) {
                 break Err(error);
             }
-            let events = self.events.fetch_add(BATCH as u64, Ordering::Relaxed);
-            if self.ends.load(Ordering::Relaxed) && events >= EVENTS {
+            self.events.fetch_add(BATCH as u64, Ordering::Relaxed);
+            if self.is_over() {
                 break Ok(());
             }
         };

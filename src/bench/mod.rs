@@ -42,7 +42,7 @@ pub enum Workload {
     S2w4,
     /// The same, 50 messages/s in all
     S2r,
-    /// S1r at 400 messages/s, and once more while one client floods the server with 100,000 events or more
+    /// S1r at 400 messages/s; again while one client floods the server with 100,000 events, and again while it never stops
     F,
     /// 5,000 idle connections in 100 rooms: memory
     S3,

@@ -142,7 +142,7 @@ async fn a_browser_is_allowed_the_methods_and_headers_of_the_contract_and_no_oth
     let reply = preflight(&app, "/api/v1/rooms", HOME).await;
     let list = |name: &str| -> Vec<String> { reply.header(name).split(',').map(|item| item.trim().to_lowercase()).collect() };
     assert_eq!(list("access-control-allow-methods"), ["get", "post", "put", "patch", "delete"]);
-    assert_eq!(list("access-control-allow-headers"), ["authorization", "content-type", "idempotency-key", "x-request-id"]);
+    assert_eq!(list("access-control-allow-headers"), ["authorization", "content-type", "idempotency-key", "x-request-id", "traceparent"]);
 }
 
 /// CORS does not cover the upgrade, so the server looks at the origin itself.

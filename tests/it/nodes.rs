@@ -346,7 +346,7 @@ async fn operators_see_who_is_online_where_and_since_when() {
     )
     .await;
     let doctor = ires_chat(&["doctor"], &[("DATABASE_URL", app.database.url())]);
-    assert!(doctor.code == Some(1) && doctor.stdout.contains("BROKEN every connection has its node"), "{}", doctor.stdout);
+    assert!(doctor.code == Some(1) && doctor.stdout.contains("BROKEN every connection has its server"), "{}", doctor.stdout);
 }
 
 #[tokio::test]

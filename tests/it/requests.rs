@@ -96,7 +96,7 @@ async fn the_demo_page_is_served_by_dev_alone_and_shows_texts_as_text() {
     let app = TestApp::start().await;
     assert_eq!(app.get("/").await.status, 404);
 
-    let page = include_str!("../../web/demo.html");
+    let page = concat!(include_str!("../../web/demo.html"), include_str!("../../web/demo.js"));
     assert!(page.contains("textContent"));
     for way in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function("] {
         assert!(!page.contains(way), "{way}");

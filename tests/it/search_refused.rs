@@ -34,7 +34,7 @@ async fn too_much_at_once_is_refused_with_the_limit() {
     alice.say("general", &"x".repeat(4_000)).await;
 
     let words = |count: usize| (0..count).map(|n| format!("w{n}")).collect::<Vec<_>>().join("+");
-    for (q, limit) in [("x".repeat(257), "256"), (words(17), "16"), (words(10_000), "256"), ("é".repeat(300), "256")] {
+    for (q, limit) in [("x".repeat(257), "256"), (words(17), "16"), (words(1_000), "256"), ("é".repeat(300), "256")] {
         let reply = alice.get(&format!("/search?q={q}")).await;
         assert_eq!(reply.refused(400), "VALIDATION_ERROR", "{q:.40}");
         assert_eq!(reply.body["fields"]["q"][0]["code"], "too_long");
