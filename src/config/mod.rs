@@ -3,6 +3,8 @@
 //! Every value is checked while it is parsed; [`Settings::check`] then settles what needs more than one of them.
 //! Secrets are hidden from `Debug`, so that a settings dump can be shown.
 
+mod values;
+
 use crate::{
     admin::AdminSettings,
     auth::public_keys::{self, jwks_url},
@@ -11,7 +13,9 @@ use crate::{
 };
 use clap::{Args, Command, CommandFactory, ValueEnum};
 use hyper::Uri;
-use std::{collections::BTreeSet, fmt, fs, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{collections::BTreeSet, fs, net::IpAddr, path::PathBuf, time::Duration};
+pub use values::{Secret, age, duration, slug};
+use values::{lease, namespace, origin};
 
 /// The default for the characters of a message.
 pub const MAX_CONTENT: u32 = 4_000;
@@ -19,36 +23,6 @@ pub const MAX_CONTENT: u32 = 4_000;
 pub const MAX_PARTICIPANTS: u32 = 1_000;
 /// The default for the bytes of a request's body.
 pub const MAX_BODY: u32 = 262_144;
-
-/// A text that never shows itself.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself: only for where it is used.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[hidden]")
-    }
-}
-
-impl FromStr for Secret {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.to_owned()))
-    }
-}
 
 /// All settings of a running server.
 #[derive(Debug, Clone, Args)]
@@ -411,102 +385,4 @@ pub fn read_secret(secret: &mut Option<Secret>, file: Option<&PathBuf>, name: &s
     let text = fs::read_to_string(path).map_err(|error| format!("{name}_FILE: {} cannot be read: {error}", path.display()))?;
     *secret = Some(Secret::new(text.trim_end_matches(['\r', '\n'])));
     Ok(())
-}
-
-/// Parses `500ms`, `5s`, `10m`, `1h`, `30d`; a bare number is seconds.
-///
-/// # Errors
-/// What is expected.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let milliseconds = match unit {
-        "ms" => 1,
-        "" | "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => 0,
-    };
-    number
-        .parse::<u64>()
-        .ok()
-        .filter(|_| milliseconds > 0)
-        .and_then(|number| number.checked_mul(milliseconds))
-        .filter(|total| *total <= 10 * 365 * 86_400_000)
-        .map(Duration::from_millis)
-        .ok_or_else(|| "a duration such as 500ms, 5s, 10m, 1h or 30d is expected".to_owned())
-}
-
-/// Parses how long messages are kept: an hour or more, so that a slip does not delete what was just said.
-///
-/// # Errors
-/// What is expected.
-pub fn age(text: &str) -> Result<Duration, String> {
-    let age = duration(text).ok().filter(|age| *age >= Duration::from_hours(1));
-    age.ok_or_else(|| "an hour or more is expected, such as 90d or 12h".to_owned())
-}
-
-/// Parses a duration of at least a second.
-fn lease(text: &str) -> Result<Duration, String> {
-    let lease = duration(text)?;
-    if lease < Duration::from_secs(1) { Err("at least 1s is expected".to_owned()) } else { Ok(lease) }
-}
-
-/// Parses an origin as browsers send it (RFC 6454): scheme, host, port, and nothing after.
-fn origin(text: &str) -> Result<String, String> {
-    let text = text.trim().trim_end_matches('/');
-    let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
-    match host {
-        Some(host) if !host.is_empty() && !host.contains(['/', '*', '?', '#', '@', ' ']) => Ok(text.to_ascii_lowercase()),
-        _ => Err("an origin such as https://app.example.com is expected (no path, no *)".to_owned()),
-    }
-}
-
-fn namespace(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    if text.starts_with('/') && text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || "/_-".contains(c)) {
-        Ok(text.to_owned())
-    } else {
-        Err("a namespace such as /chat is expected".to_owned())
-    }
-}
-
-/// Parses a room's slug.
-///
-/// # Errors
-/// What is expected.
-pub fn slug(text: &str) -> Result<String, String> {
-    crate::rooms::Slug::parse(text)
-        .map(|slug| slug.as_str().to_owned())
-        .ok_or_else(|| "1 to 64 letters, digits, dots, dashes and underscores are expected".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_have_units_and_seconds_are_understood() {
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("7"), Ok(Duration::from_secs(7)));
-        assert_eq!(duration("30d"), Ok(Duration::from_hours(720)));
-        for bad in ["", "s", "-1s", "1 s", "1w", "99999999999999999999s", "1.5s"] {
-            assert!(duration(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn origins_are_exact() {
-        assert_eq!(origin("http://localhost:3000/"), Ok("http://localhost:3000".to_owned()));
-        for bad in ["*", "localhost", "http://", "https://a.example/path", "https://*.example", "null"] {
-            assert!(origin(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn a_secret_hides_itself() {
-        assert_eq!(format!("{:?}", Secret::new("hunter2")), "[hidden]");
-    }
 }
