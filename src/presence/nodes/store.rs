@@ -85,12 +85,12 @@ pub async fn write(db: impl PgExecutor<'_>, writing: &Writing<'_>) -> Result<Opt
     .await?)
 }
 
-/// Ends a node's lease: its connections are gone.
+/// Ends a node's lease: its connections are gone, and their users were last seen now.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn end_lease(db: impl PgExecutor<'_>, node: Uuid) -> Result<()> {
-    query!("UPDATE nodes SET lease_until = now() WHERE id = $1 AND lease_until > now()", node).execute(db).await?;
+    query!("UPDATE nodes SET renewed_at = now(), lease_until = now() WHERE id = $1 AND lease_until > now()", node).execute(db).await?;
     Ok(())
 }
 
