@@ -173,7 +173,7 @@ pub async fn remove_over(db: impl PgExecutor<'_>, ago: Duration) -> Result<i64> 
                SELECT gone.user_id, max(removed.renewed_at)
                FROM gone
                JOIN removed ON removed.id = gone.node_id
-               WHERE gone.was_here AND (SELECT true FROM users WHERE users.id = gone.user_id)
+               WHERE gone.was_here AND (SELECT erased_at IS NULL FROM users WHERE users.id = gone.user_id)
                GROUP BY gone.user_id
                ORDER BY gone.user_id
                ON CONFLICT (user_id) DO UPDATE
