@@ -122,6 +122,11 @@ impl Draining {
         Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX))
     }
 
+    /// Whether sockets are being closed, or were.
+    pub fn sends_away(&self) -> bool {
+        *self.stage.borrow() > Stage::Draining
+    }
+
     /// Waits for the moment at which a session that polls ends, and notes that it has.
     pub async fn ends(&self, session: &str) {
         let mut stages = self.stage.subscribe();

@@ -251,6 +251,8 @@ export interface ExportedMembership {
   mutedUntil: Time | null;
   /** Whether the user keeps the room at the top. */
   pinned: boolean;
+  /** How far messages have reached the user, as others may know it. */
+  publicDeliveredSeq: number;
   /** How far the user has read, as others may know it. */
   publicReadSeq: number;
   /** When that last moved. */
@@ -321,6 +323,8 @@ export interface ExportedProfile {
   hasPassword: boolean;
   /** The id. */
   id: UserId;
+  /** Whether the user looks offline to others. */
+  invisible: boolean;
   /** When the user was last seen. */
   lastSeenAt: Time | null;
   /** The name to show. */

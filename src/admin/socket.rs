@@ -14,6 +14,7 @@ use crate::{
     auth::AuthUser,
     error::{Error, Result},
     limits::{Class, Source, address, http::Visitor},
+    metrics,
     realtime::{Connection, ConnectionId},
     rooms::{self, RoomId},
     trace::TraceId,
@@ -70,6 +71,7 @@ fn admit(app: App, admin: Arc<Admin>, socket: &SocketRef, credentials: &Credenti
         }
         Err(error) => {
             let (code, _) = error.code();
+            metrics::errors(code).add(1);
             tracing::info!(%address, code, "an operator is refused at the Admin UI");
             return Err(if matches!(error, Error::InvalidCredentials) { "invalid credentials".into() } else { format!("{code}: {error}") });
         }

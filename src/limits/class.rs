@@ -20,11 +20,11 @@ pub enum Class {
     Presence,
     /// Joining and leaving rooms, changing them and who is in them.
     Join,
-    /// Making rooms, and what is done once: erasing one's account.
+    /// Making rooms.
     Create,
     /// Everything together; alone it is the class of what only reads.
     Any,
-    /// Logging in with a password, making an account.
+    /// Whatever asks for a password, and making an account.
     Login,
     /// Coming in: handshakes, and all that is done before authentication.
     Connect,

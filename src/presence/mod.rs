@@ -262,7 +262,13 @@ pub fn update(app: &App, connection: &Connection, user: &UserId, is_online: bool
 }
 
 /// A connection has ended. Its user goes after a grace, if it was the last.
+///
+/// Those whom a server that stops sends away go all together, when its lease ends: the first of them have as long to come back
+/// as the last, and the server's successor knows who was here.
 pub fn end(app: &App, connection: &Connection, user: &UserId) {
+    if app.draining.sends_away() {
+        return;
+    }
     connection.retire(|was, _| {
         let departure = Departure { at: Utc::now(), grace: app.settings.chat.presence_grace };
         let row = Row { ended_at: Some(departure.at), ..Row::of(connection, user, was) };

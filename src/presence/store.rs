@@ -51,14 +51,18 @@ pub async fn is_invisible(db: impl PgExecutor<'_>, user: &UserId) -> Result<bool
     Ok(query_scalar!("SELECT invisible FROM users WHERE id = $1", user.as_str()).fetch_optional(db).await?.unwrap_or_default())
 }
 
-/// Makes a user invisible, or visible again; what is so already stays as it is.
+/// Makes a user invisible, or visible again; what is so already, or of an account that was erased, stays as it is.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn set_invisible(db: impl PgExecutor<'_>, user: &UserId, invisible: bool) -> Result<()> {
-    query!("UPDATE users SET invisible = $2, invisible_changed_at = now() WHERE id = $1 AND invisible <> $2", user.as_str(), invisible)
-        .execute(db)
-        .await?;
+    query!(
+        "UPDATE users SET invisible = $2, invisible_changed_at = now() WHERE id = $1 AND invisible <> $2 AND erased_at IS NULL",
+        user.as_str(),
+        invisible
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
 

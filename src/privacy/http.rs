@@ -28,7 +28,7 @@ pub fn routes() -> Routes {
             let export = Operation::new("exportOwnData", about).gives::<Export>();
             export.query("cursor", "The `nextCursor` of the page before.", json!({ "type": "string" }))
         })
-        .delete("/users/me", Class::Create, on_erase, {
+        .delete("/users/me", Class::Login, on_erase, {
             let about = "Erases the caller's account for good. It is gone at once; memberships and messages follow within moments.";
             let erase = Operation::new("eraseOwnAccount", about).body::<Erase>();
             erase.answers::<Erasing>(StatusCode::ACCEPTED, "The account is gone.").refuses(&[Error::InvalidCredentials])

@@ -150,7 +150,7 @@ async fn erase(app: &App, erasure: &Erasure) -> Result<()> {
     }
     if store::finish(db, user, SETTLED.as_secs_f64()).await? {
         let mut connection = db.acquire().await?;
-        // Written once more when the last connection ended.
+        // Who did not know yet may have written it once more.
         store::forget_last_seen(&mut connection, user).await?;
         tracing::info!(user.id = %user, "an erasure is finished");
         return Ok(());

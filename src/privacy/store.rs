@@ -48,8 +48,8 @@ pub(super) async fn password_hash(db: impl PgExecutor<'_>, user: &UserId) -> Res
 pub(super) async fn make_stub(db: &mut PgConnection, user: &UserId, name: &str) -> Result<()> {
     query!(
         "UPDATE users
-         SET username = NULL, name = $2, avatar_url = NULL, user_type = 'user', password_hash = NULL, updated_at = now(), deactivated_at = now(),
-             erased_at = now()
+         SET username = NULL, name = $2, avatar_url = NULL, user_type = 'user', password_hash = NULL, invisible = false,
+             invisible_changed_at = NULL, updated_at = now(), deactivated_at = now(), erased_at = now()
          WHERE id = $1 AND erased_at IS NULL",
         user.as_str(),
         name

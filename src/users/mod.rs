@@ -121,9 +121,9 @@ pub async fn get(app: &App, id: &str) -> Result<User> {
 /// Changes one's own profile; live connections show it from their next message on.
 ///
 /// # Errors
-/// `UNAVAILABLE` without the database.
+/// `AUTH_REVOKED` if the account was erased meanwhile.
 pub async fn update(app: &App, id: &UserId, change: ProfileChange) -> Result<User> {
-    let user = store::update(&app.db, id, change.name.as_deref(), change.avatar_url.as_deref()).await?;
+    let user = store::update(&app.db, id, change.name.as_deref(), change.avatar_url.as_deref()).await?.ok_or(Error::Revoked)?;
     app.sessions.forget(|holder| holder.user.id == user.id);
     app.realtime.renew_profile(&user);
     Ok(user)

@@ -22,22 +22,22 @@ pub async fn find(db: impl PgExecutor<'_>, id: &UserId) -> Result<Option<User>> 
     .await?)
 }
 
-/// Changes a profile and returns it.
+/// Changes a profile and returns it; nothing for an account that was erased.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn update(db: impl PgExecutor<'_>, id: &UserId, name: Option<&str>, avatar_url: Option<&str>) -> Result<User> {
+pub async fn update(db: impl PgExecutor<'_>, id: &UserId, name: Option<&str>, avatar_url: Option<&str>) -> Result<Option<User>> {
     Ok(query_as!(
         User,
         r#"UPDATE users
            SET name = COALESCE($2, name), avatar_url = COALESCE($3, avatar_url), updated_at = now()
-           WHERE id = $1
+           WHERE id = $1 AND erased_at IS NULL
            RETURNING id AS "id: UserId", username, name, avatar_url, user_type AS "user_type: UserType""#,
         id.as_str(),
         name,
         avatar_url
     )
-    .fetch_one(db)
+    .fetch_optional(db)
     .await?)
 }
 

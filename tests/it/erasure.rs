@@ -155,6 +155,58 @@ async fn an_operator_erases_for_good_and_more_than_once_is_no_more_than_once() {
     assert_sound(&app);
 }
 
+/// Whoever has a token of somebody's must not learn the password from it either.
+#[tokio::test]
+async fn guesses_at_the_password_by_way_of_an_erasure_are_limited_as_log_ins_are() {
+    let app = TestApp::with(&[("CHAT_LIMITS", "on"), ("CHAT_LIMIT_LOGIN", "3/1/1h")]).await;
+    let erin = app.register("erin").await;
+    for guess in ["a guess", "another guess"] {
+        assert_eq!(erase(&erin, json!({ "confirm": guess })).await.refused(401), "INVALID_CREDENTIALS");
+    }
+
+    assert_eq!(erase(&erin, json!({ "confirm": PASSWORD })).await.refused(429), "RATE_LIMITED");
+    erin.get("/users/me").await.expect(200);
+}
+
+/// Another server may serve somebody for a moment longer, and requests may be under way.
+#[tokio::test]
+async fn who_still_believes_an_erased_session_gives_the_account_nothing_back() {
+    let app = TestApp::start().await;
+    let (_second, base) = app.second_server();
+    let erin = app.user("erin").await;
+    let there = erin.at(&base);
+    there.patch("/users/me/presence", &json!({ "invisible": true })).await.expect(200);
+    there.patch("/users/me", &json!({ "name": "Erin" })).await.expect(200);
+
+    erase(&erin, json!({ "confirm": "erin" })).await.expect(202);
+    let (named, hidden) = (json!({ "name": "Erin" }), json!({ "invisible": true }));
+    let (named, _) = tokio::join!(there.patch("/users/me", &named), there.patch("/users/me/presence", &hidden));
+
+    assert_eq!(named.refused(401), "AUTH_REVOKED");
+    let stub = "SELECT count(*) FROM users WHERE id = 'erin' AND name = 'Deleted user' AND NOT invisible AND invisible_changed_at IS NULL";
+    assert_eq!(app.number(stub).await, 1);
+}
+
+/// Whoever cleans up after a server writes when its users were last seen.
+#[tokio::test]
+async fn the_end_of_a_dead_server_says_nothing_of_who_was_erased_at_it() {
+    let app = TestApp::with(&[("CHAT_PRESENCE_GRACE", "100ms")]).await;
+    let (erin, _bob) = (app.user("erin").await, app.user("bob").await);
+    erase(&erin, json!({ "confirm": "erin" })).await.expect(202);
+    eventually("the end", async || app.number("SELECT count(*) FROM erasures WHERE finished_at IS NOT NULL").await == 1).await;
+
+    app.execute(
+        "INSERT INTO connections (id, node_id, user_id, since, shown, version)
+         SELECT gen_random_uuid(), '00000000-0000-0000-0000-000000000001', id, now(), true, 1 FROM UNNEST(ARRAY['erin', 'bob']) AS id;
+         INSERT INTO nodes (id, started_at, lease_until, version) VALUES ('00000000-0000-0000-0000-000000000001', now(), now(), 1)",
+    )
+    .await;
+
+    eventually("the removal of the node", async || app.number("SELECT count(*) FROM nodes").await == 1).await;
+    assert_eq!(app.number("SELECT count(*) FROM last_seen WHERE user_id = 'bob'").await, 1);
+    assert_eq!(app.number("SELECT count(*) FROM last_seen WHERE user_id = 'erin'").await, 0);
+}
+
 /// The order is in the database, and each room that is done: whoever is killed amid it goes on after the last one.
 #[tokio::test]
 async fn an_erasure_that_no_server_finished_is_finished_by_the_next() {
@@ -230,10 +282,12 @@ async fn an_export_holds_all_that_is_kept_of_its_user_and_no_secret() {
     erins.emit_ok("chat:reaction:add", &json!({ "messageId": bobs_own["id"], "emoji": "👍" })).await;
     erins.emit_ok("chat:message:pin", &json!({ "messageId": bobs_own["id"] })).await;
     erins.emit_ok("chat:read", &json!({ "roomId": room, "seq": bobs_own["seq"] })).await;
+    erins.emit_ok("status:update", &json!({ "invisible": true })).await;
 
     let all = export(&erin).await;
 
     assert_eq!((text(&all["profile"]["username"]), &all["profile"]["hasPassword"]), ("erin", &json!(true)));
+    assert_eq!(all["profile"]["invisible"], true);
     assert_eq!(all["sessions"].as_array().unwrap().len(), 1);
     let states: Vec<&str> = all["memberships"].as_array().unwrap().iter().map(|membership| text(&membership["state"])).collect();
     assert_eq!(states.iter().filter(|state| **state == "joined").count(), 2, "general and den: {states:?}");
@@ -248,7 +302,9 @@ async fn an_export_holds_all_that_is_kept_of_its_user_and_no_secret() {
     assert_eq!(all["reactions"][0]["messageId"], bobs_own["id"]);
     assert_eq!(all["pins"][0]["messageId"], bobs_own["id"]);
     let marked = all["memberships"].as_array().unwrap().iter().find(|membership| membership["roomId"] == room.as_str()).unwrap();
-    assert_eq!(int(&marked["readSeq"]), int(&bobs_own["seq"]));
+    for marker in ["readSeq", "deliveredSeq", "publicReadSeq", "publicDeliveredSeq"] {
+        assert_eq!(marked[marker], bobs_own["seq"], "{marker}");
+    }
     let whole = all.to_string();
     assert!(!whole.contains("not mine") && !whole.contains("$argon2") && !whole.contains(text(&erin.login["refreshToken"])), "{whole}");
     let printed = user(&app, &["export", &erin.id]);

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Reply, TestApp, contract, eventually, has_uuid, ires_chat,
+    AdminUi, Reply, TestApp, contract, eventually, has_uuid, ires_chat,
     prometheus::{Family, Scrape},
     token::SECRET,
 };
@@ -52,6 +52,18 @@ async fn who_guesses_the_token_is_slowed_down() {
 
     assert_eq!(ask(&app, "Bearer a-guess").await.refused(429), "RATE_LIMITED");
     scrape(&app).await;
+}
+
+#[tokio::test]
+async fn who_guesses_the_password_of_the_admin_ui_is_counted() {
+    let app = measured(&[("CHAT_ADMIN_PASSWORD", AdminUi::PASSWORD)]).await;
+    let refused = async || scrape(&app).await.sum("ires_chat_errors_total", &[("code", "INVALID_CREDENTIALS")]);
+    AdminUi::log_in(&app).await;
+    assert!(refused().await.abs() < 0.5);
+
+    AdminUi::open(&app, &json!({ "username": "admin", "password": "a guess" })).await.err().unwrap();
+
+    assert!((refused().await - 1.0).abs() < 0.5);
 }
 
 /// A stranger behind a proxy on the same machine has the machine's own address: it gives no right.

@@ -204,10 +204,12 @@ async fn the_users_of_a_server_that_stops_go_after_the_grace_and_not_only_when_i
     let (bob, alice) = (pair.app.user("bob").await, pair.user("alice").await);
     let (watcher, _alice) = (bob.connect().await, alice.connect().await);
     about(&watcher, "status:online", "alice").await;
+    let before = bob.get("/users/alice/presence").await.expect(200);
 
     assert_eq!(pair.second.end(Signal::TERM).code(), Some(0));
 
     let told = about(&watcher, "status:offline", "alice").await;
+    assert!(text(&told["lastSeenAt"]) >= text(&before["serverTime"]), "{told} {before}");
     eventually("one node", async || pair.app.number("SELECT count(*) FROM nodes").await == 1).await;
     let asked = bob.get("/users/alice/presence").await.expect(200);
     assert!(text(&asked["lastSeenAt"]) >= text(&told["lastSeenAt"]), "{asked} {told}");

@@ -85,12 +85,12 @@ pub async fn write(db: impl PgExecutor<'_>, writing: &Writing<'_>) -> Result<Opt
     .await?)
 }
 
-/// Ends a node's lease: its connections are gone.
+/// Ends a node's lease: its connections are gone, and their users were last seen now.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn end_lease(db: impl PgExecutor<'_>, node: Uuid) -> Result<()> {
-    query!("UPDATE nodes SET lease_until = now() WHERE id = $1 AND lease_until > now()", node).execute(db).await?;
+    query!("UPDATE nodes SET renewed_at = now(), lease_until = now() WHERE id = $1 AND lease_until > now()", node).execute(db).await?;
     Ok(())
 }
 
@@ -173,7 +173,7 @@ pub async fn remove_over(db: impl PgExecutor<'_>, ago: Duration) -> Result<i64> 
                SELECT gone.user_id, max(removed.renewed_at)
                FROM gone
                JOIN removed ON removed.id = gone.node_id
-               WHERE gone.was_here AND (SELECT true FROM users WHERE users.id = gone.user_id)
+               WHERE gone.was_here AND (SELECT erased_at IS NULL FROM users WHERE users.id = gone.user_id)
                GROUP BY gone.user_id
                ORDER BY gone.user_id
                ON CONFLICT (user_id) DO UPDATE

@@ -67,6 +67,8 @@ pub struct ExportedProfile {
     #[serde(with = "crate::time::option")]
     #[schemars(with = "Option<Time>")]
     pub last_seen_at: Option<DateTime<Utc>>,
+    /// Whether the user looks offline to others.
+    pub invisible: bool,
 }
 
 /// A session, without its tokens.
@@ -111,6 +113,8 @@ pub struct ExportedMembership {
     pub delivered_seq: i64,
     /// How far the user has read, as others may know it.
     pub public_read_seq: i64,
+    /// How far messages have reached the user, as others may know it.
+    pub public_delivered_seq: i64,
     /// When that last moved.
     #[serde(with = "crate::time::option")]
     #[schemars(with = "Option<Time>")]

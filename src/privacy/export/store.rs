@@ -21,7 +21,7 @@ pub(super) async fn profile(db: impl PgExecutor<'_>, user: &UserId) -> Result<Op
         ExportedProfile,
         r#"SELECT u.id AS "id: UserId", u.username, u.name, u.avatar_url, u.user_type AS "user_type: UserType",
                u.password_hash IS NOT NULL AS "has_password!", u.created_at, u.updated_at, u.deactivated_at,
-               (SELECT last_seen_at FROM last_seen WHERE user_id = u.id) AS last_seen_at
+               (SELECT last_seen_at FROM last_seen WHERE user_id = u.id) AS last_seen_at, u.invisible
            FROM users AS u
            WHERE u.id = $1"#,
         user.as_str()
@@ -58,7 +58,7 @@ pub(super) async fn membership(db: impl PgExecutor<'_>, user: &UserId, room: Roo
     Ok(query_as!(
         ExportedMembership,
         r#"SELECT m.room_id AS "room_id: RoomId", r.name AS room_name, m.state AS "state: State", m.role AS "role: Role", m.joined_at, m.read_seq,
-               m.delivered_seq, m.public_read_seq, m.read_at, m.muted_until, m.pinned, m.banned_at, m.ban_reason
+               m.delivered_seq, m.public_read_seq, m.public_delivered_seq, m.read_at, m.muted_until, m.pinned, m.banned_at, m.ban_reason
            FROM room_members AS m
            JOIN rooms AS r ON r.id = m.room_id
            WHERE m.room_id = $2 AND m.user_id = $1"#,
