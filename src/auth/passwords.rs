@@ -1,23 +1,31 @@
 //! Passwords: argon2id, off the async threads, on half of the cores at the most, and only so many waiting, so that a storm of
-//! log-ins never delays a message.
+//! log-ins never delays a message, nor leaves more memory taken than so many hashes need.
 
 use crate::error::{Error, Result};
 use argon2::{
-    Argon2,
-    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
+    Algorithm, Argon2, Block, Params, Version,
+    password_hash::phc::{Output, ParamsString, PasswordHash, Salt},
 };
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    fmt::Display,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
 /// How many hashes may wait for a core; at some 20 ms each, a queue of less than a second.
 const QUEUE: usize = 32;
 
+/// What a hash is made in: 19 MiB.
+type Memory = Vec<Block>;
+
 /// The place where passwords are hashed.
 pub struct Passwords {
     cores: Arc<Semaphore>,
+    /// Used again, for as many hashes as are made at once: malloc would keep several for each thread that ever made one.
+    memories: Arc<Mutex<Vec<Memory>>>,
     waiting: AtomicUsize,
     /// Verified when the user is unknown, so that the answer takes as long as for a wrong password.
     dummy: String,
@@ -39,7 +47,8 @@ impl Passwords {
     pub fn new() -> Result<Self> {
         // The other half is for everything else.
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
-        Ok(Self { cores: Arc::new(Semaphore::new(cores)), waiting: AtomicUsize::new(0), dummy: hash("correct horse battery staple")? })
+        let dummy = hash("correct horse battery staple", &mut Memory::new())?;
+        Ok(Self { cores: Arc::new(Semaphore::new(cores)), memories: Arc::default(), waiting: AtomicUsize::new(0), dummy })
     }
 
     /// Hashes a new password to a PHC string.
@@ -47,7 +56,7 @@ impl Passwords {
     /// # Errors
     /// `UNAVAILABLE` when too many are waiting.
     pub async fn hash(&self, password: String) -> Result<String> {
-        self.work(move || hash(&password)).await
+        self.work(move |memory| hash(&password, memory)).await
     }
 
     /// Whether this is the password of that hash; with no hash it takes the same time and is not.
@@ -57,11 +66,7 @@ impl Passwords {
     pub async fn verify(&self, password: String, stored: Option<String>) -> Result<bool> {
         let known = stored.is_some();
         let against = stored.unwrap_or_else(|| self.dummy.clone());
-        let matches = self.work(move || {
-            let parsed = PasswordHash::new(&against).map_err(|error| Error::internal(error.to_string()))?;
-            Ok(Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok())
-        });
-        Ok(matches.await? && known)
+        Ok(self.work(move |memory| is_of(&password, &against, memory)).await? && known)
     }
 
     /// How many wait to be hashed.
@@ -69,7 +74,7 @@ impl Passwords {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    async fn work<T: Send + 'static>(&self, job: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    async fn work<T: Send + 'static>(&self, job: impl FnOnce(&mut Memory) -> Result<T> + Send + 'static) -> Result<T> {
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= QUEUE {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(Error::Unavailable);
@@ -77,8 +82,12 @@ impl Passwords {
         let waiting = Waiting(&self.waiting);
         let core = self.cores.clone().acquire_owned().await.map_err(Error::internal)?;
         drop(waiting);
+        let memories = self.memories.clone();
         let done = spawn_blocking(move || {
-            let done = job();
+            let free = || memories.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut memory = free().pop().unwrap_or_default();
+            let done = job(&mut memory);
+            free().push(memory);
             drop(core);
             done
         });
@@ -86,7 +95,37 @@ impl Passwords {
     }
 }
 
-fn hash(password: &str) -> Result<String> {
-    let hash = Argon2::default().hash_password(password.as_bytes());
-    Ok(hash.map_err(|error| Error::internal(error.to_string()))?.to_string())
+/// The PHC string of a new password, by what argon2 holds for right today.
+fn hash(password: &str, memory: &mut Memory) -> Result<String> {
+    let (argon2, salt) = (Argon2::default(), Salt::generate());
+    let hash = PasswordHash {
+        algorithm: Algorithm::default().ident(),
+        version: Some(Version::default().into()),
+        params: ParamsString::try_from(argon2.params()).map_err(cannot)?,
+        salt: Some(salt),
+        hash: Some(output(&argon2, password, &salt, memory)?),
+    };
+    Ok(hash.to_string())
+}
+
+/// Whether a PHC string is of this password, by what the string says of itself. Outputs are compared in constant time.
+fn is_of(password: &str, stored: &str, memory: &mut Memory) -> Result<bool> {
+    let stored = PasswordHash::new(stored).map_err(cannot)?;
+    let algorithm = Algorithm::try_from(stored.algorithm.as_str()).map_err(cannot)?;
+    let version = stored.version.map(Version::try_from).transpose().map_err(cannot)?.unwrap_or_default();
+    let argon2 = Argon2::new(algorithm, version, Params::try_from(&stored).map_err(cannot)?);
+    let (Some(salt), Some(hash)) = (stored.salt, stored.hash) else { return Ok(false) };
+    Ok(output(&argon2, password, &salt, memory)? == hash)
+}
+
+fn output(argon2: &Argon2<'_>, password: &str, salt: &Salt, memory: &mut Memory) -> Result<Output> {
+    let params = argon2.params();
+    memory.resize(params.block_count(), Block::new());
+    let mut output = vec![0; params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN)];
+    argon2.hash_password_into_with_memory(password.as_bytes(), salt, &mut output, memory).map_err(cannot)?;
+    Output::new(&output).map_err(cannot)
+}
+
+fn cannot(error: impl Display) -> Error {
+    Error::internal(error.to_string())
 }

@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor};
 
 use crate::support::{
-    Database, TestApp, ires_chat,
+    Database, TestApp,
+    clock::Clock,
+    ires_chat,
     json::{int, text},
 };
 
@@ -118,6 +120,12 @@ async fn the_ground_that_the_data_stand_on_is_examined_too() {
     let mut db = app.sql().await;
     let cases = [
         (
+            "a crash loses nothing that was acknowledged",
+            "synchronous_commit is off",
+            "SELECT 1",
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$",
+        ),
+        (
             "every index and every constraint is valid",
             "messages_seq_check",
             "ALTER TABLE messages DROP CONSTRAINT messages_seq_check",
@@ -143,6 +151,20 @@ async fn the_ground_that_the_data_stand_on_is_examined_too() {
         let (code, broken) = examined(&app, &["--quick"]);
         let found = broken.iter().find(|(found, _)| found == invariant).unwrap_or_else(|| panic!("{sql}: {broken:?}"));
         assert!(code == Some(1) && found.1.contains(named), "{sql}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn clocks_that_differ_are_found_too() {
+    let Some(clock) = Clock::right("the doctor's look at clocks") else { return };
+    let database = Database::migrated().await;
+    let environment = [&clock.environment()[..], &[("DATABASE_URL", database.url())]].concat();
+
+    for (seconds, code) in [(0, 0), (60, 1), (-60, 1)] {
+        clock.set(seconds);
+        let found = ires_chat(&["doctor", "--quick"], &environment);
+        assert_eq!(found.code, Some(code), "at {seconds}: {}{}", found.stdout, found.stderr);
+        assert_eq!(found.stdout.contains(" ms ahead"), seconds != 0, "at {seconds}: {}", found.stdout);
     }
 }
 

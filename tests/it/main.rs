@@ -21,6 +21,7 @@ mod changes_races;
 mod changes_refused;
 mod claims;
 mod cli;
+mod clock;
 mod compat;
 mod concurrency;
 mod config;

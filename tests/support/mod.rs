@@ -5,6 +5,7 @@
 
 mod admin;
 mod app;
+pub mod clock;
 pub mod cluster;
 pub mod contract;
 mod database;
