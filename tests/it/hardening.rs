@@ -257,16 +257,16 @@ async fn upgrades_that_are_no_websockets_are_refused_and_those_that_are_not_fini
     alice.connect().await.say("general", "untroubled").await;
 }
 
-/// Eight times what a message may have, in one frame and in many.
+/// In one frame, and in so many small ones that together they are more than a message may have.
 #[tokio::test]
 async fn frames_of_eight_megabytes_end_their_connection_and_no_other() {
-    let app = TestApp::start().await;
+    let app = TestApp::with(&[("CHAT_MAX_PAYLOAD", "100000")]).await;
     let alice = app.user("alice").await;
     let other = alice.connect().await;
     let (huge, fragments) = (app.user("bob").await.connect().await, app.user("carol").await.connect().await);
 
     huge.post("chat:message", &json!({ "roomId": "general", "content": "x".repeat(8_000_000) }));
-    fragments.send_fragments("42/chat,[\"chat:message\",{\"content\":\"", 2_000_000);
+    fragments.send_fragments("42/chat,[\"chat:message\",{\"content\":\"", 200_000);
 
     huge.disconnected().await;
     fragments.disconnected().await;
