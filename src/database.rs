@@ -58,9 +58,11 @@ pub fn options(url: &Secret, timeout: Duration) -> Result<PgConnectOptions, Stri
 }
 
 /// The same for connections that live as long as the server: their plans are made when it starts, perhaps on empty tables, and kept
-/// when those have grown. They must not read whole tables. What takes as long as `slow` is logged.
+/// when those have grown. They must not read whole tables. Where nothing else is left (a table of two servers has to be read whole), that
+/// makes a plan look so dear that Postgres would compile it anew at each use, which costs milliseconds: hence no JIT. What takes as
+/// long as `slow` is logged.
 pub fn lasting(options: PgConnectOptions, slow: Duration) -> PgConnectOptions {
-    options.options([("enable_seqscan", "off")]).log_slow_statements(LevelFilter::Warn, slow)
+    options.options([("enable_seqscan", "off"), ("jit", "off")]).log_slow_statements(LevelFilter::Warn, slow)
 }
 
 /// How long a connection of the pool may have been idle and still be used without asking whether it lives: asking costs as
