@@ -5,7 +5,7 @@ use crate::{
     config::{Settings, Switch},
     database,
     draining::Draining,
-    error::Result,
+    error::{Error, Result},
     limits::Limits,
     lobby::{QuietRooms, snapshots::Snapshots},
     messages::journal::Journal,
@@ -18,6 +18,7 @@ use crate::{
 };
 use sqlx::{PgPool, Postgres, Transaction};
 use std::{ops::Deref, sync::Arc, time::Duration};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 /// A handle to the running server's parts.
@@ -76,6 +77,14 @@ impl App {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    /// What the database answers, as long as somebody waits for it.
+    ///
+    /// # Errors
+    /// Those of the answer; `UNAVAILABLE` when it takes too long.
+    pub async fn in_time<T>(&self, answer: impl Future<Output = Result<T>>) -> Result<T> {
+        timeout(self.patience(), answer).await.unwrap_or(Err(Error::Unavailable))
     }
 
     /// Begins a transaction, as every transaction of the pool is begun: see [`database::begin`].

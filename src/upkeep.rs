@@ -6,13 +6,13 @@
 use crate::{
     app::App,
     database,
-    error::{Error, Result},
+    error::Result,
     privacy,
     retention::{self, Sweep},
 };
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 /// How often it is looked whether there is something to do, and whether the lock is free.
 const TICK: Duration = Duration::from_secs(1);
@@ -26,11 +26,9 @@ pub async fn run(app: App, options: PgConnectOptions) {
     let options = options.application_name("ires-chat upkeep");
     let mut next_sweep = Instant::now();
     loop {
-        let connected = timeout(app.patience(), PgConnection::connect_with(&options)).await;
-        let ended = match connected {
-            Ok(Ok(mut lock)) => work(&app, &mut lock, &mut next_sweep).await,
-            Ok(Err(error)) => Err(error.into()),
-            Err(_) => Err(Error::Unavailable),
+        let ended = match app.in_time(async { Ok(PgConnection::connect_with(&options).await?) }).await {
+            Ok(mut lock) => work(&app, &mut lock, &mut next_sweep).await,
+            Err(error) => Err(error),
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "upkeep lost the database");
@@ -43,7 +41,7 @@ async fn work(app: &App, lock: &mut PgConnection, next_sweep: &mut Instant) -> R
     let mut is_ours = false;
     loop {
         // While the connection stands, so does the lock.
-        timeout(app.patience(), lock.ping()).await.map_err(|_| Error::Unavailable)??;
+        app.in_time(async { Ok(lock.ping().await?) }).await?;
         is_ours = is_ours || database::take_upkeep_lock(lock).await?;
         if is_ours {
             privacy::carry_out(app).await?;

@@ -5,12 +5,12 @@
 //! members to be told from time to time how many are here. While the database is away edges wait, and what is undone
 //! meanwhile is never told.
 
-use super::{Status, in_time, lock, store, word};
+use super::{Status, store, word};
 use crate::{
     app::App,
     error::{Error, Result},
     metrics,
-    realtime::wire::Outbox,
+    realtime::{lock, wire::Outbox},
     rooms::{self, RoomId},
     users::UserId,
 };
@@ -82,7 +82,7 @@ fn without_undone(edges: Vec<Edge>) -> Vec<Edge> {
 }
 
 async fn tell_together(app: &App, edges: &[Edge]) -> Result<()> {
-    let rooms = in_time(app, prepare(app, edges)).await?;
+    let rooms = app.in_time(prepare(app, edges)).await?;
     let mut outbox = Outbox::default();
     for (edge, rooms) in edges.iter().zip(&rooms) {
         let status = Status::new(edge.user.clone(), edge.online, Some(edge.at), edge.at);

@@ -17,7 +17,7 @@ pub mod visibility;
 use crate::{
     app::App,
     error::{Error, Result},
-    realtime::Connection,
+    realtime::{Connection, lock},
     rooms::{self, RoomId, RoomRef},
     time::Time,
     users::UserId,
@@ -29,15 +29,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use std::{
     collections::{HashMap, HashSet},
-    future::Future,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 use subscriptions::Subscriptions;
-use tokio::{
-    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
-    time::timeout,
-};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use uuid::Uuid;
 
 /// Who is here, at this process and at others.
@@ -333,15 +329,6 @@ pub async fn of_room(app: &App, user: &UserId, room: &RoomRef) -> Result<RoomPre
         Vec::new()
     };
     Ok(RoomPresence { room_id, items, online_count, member_count: seat.room.member_count })
-}
-
-/// What the database answers while somebody waits.
-async fn in_time<T>(app: &App, answer: impl Future<Output = Result<T>>) -> Result<T> {
-    timeout(app.patience(), answer).await.unwrap_or(Err(Error::Unavailable))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! any node, so no list, count, snapshot or subscription knows of them; that they type is not told, and when they were last seen
 //! stays as it was. What they say is told like everything that is said.
 
-use super::{Departure, Status, in_time, nodes::Row, of, store, typing};
+use super::{Departure, Status, nodes::Row, of, store, typing};
 use crate::{
     app::App,
     auth,
@@ -62,7 +62,7 @@ pub async fn own(app: &App, user: &UserId) -> Result<OwnStatus> {
 /// `UNAVAILABLE` without the database.
 pub async fn set(app: &App, user: &UserId, invisible: bool) -> Result<()> {
     let _turn = app.presence.settings.lock().await;
-    in_time(app, store::set_invisible(&app.db, user, invisible)).await?;
+    app.in_time(store::set_invisible(&app.db, user, invisible)).await?;
     apply(app, user, invisible);
     Ok(())
 }

@@ -331,6 +331,7 @@ fn leave(audiences: &mut HashMap<RoomId, Vec<Arc<Connection>>>, connection: &Con
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Locks what a panic may have left: whatever is kept so is whole at any moment.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

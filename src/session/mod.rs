@@ -38,7 +38,7 @@ use std::{
     sync::{Arc, Weak},
     time::Duration,
 };
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 /// Most rooms in `session.ready`; the others are listed over REST.
 const READY_ROOMS: i64 = 1_000;
@@ -192,7 +192,7 @@ type Entrant = (AuthUser, Slot<UserId>);
 
 /// Finds out who holds the token that a socket brought, and gives it a place.
 async fn enter(app: &App, token: &str, namespace: &str) -> Result<Entrant> {
-    let user = timeout(app.patience(), log_in(app, token, None, namespace)).await.unwrap_or(Err(Error::Unavailable))?;
+    let user = app.in_time(log_in(app, token, None, namespace)).await?;
     let slot = app.limits.connect_user(user.id())?;
     Ok((user, slot))
 }
@@ -206,7 +206,7 @@ fn begin(app: App, connection: Weak<Connection>, found: Result<Entrant>, token: 
             return;
         }
         let established = match found {
-            Ok(entrant) => timeout(app.patience(), establish(&app, &connection, entrant)).await.unwrap_or(Err(Error::Unavailable)),
+            Ok(entrant) => app.in_time(establish(&app, &connection, entrant)).await,
             Err(error) => Err(error),
         };
         match established {

@@ -11,7 +11,7 @@
 
 pub mod store;
 
-use super::{Departure, Presence, Whose, in_time, last_seen, visibility};
+use super::{Departure, Presence, Whose, last_seen, visibility};
 use crate::{
     app::App,
     error::Result,
@@ -180,7 +180,7 @@ pub async fn leave(app: &App) -> Result<()> {
     let mut stopped = app.presence.stopped.lock().await;
     *stopped = true;
     last_seen::write_all(app).await?;
-    in_time(app, store::end_lease(&app.db, app.presence.node)).await
+    app.in_time(store::end_lease(&app.db, app.presence.node)).await
 }
 
 impl Node {
@@ -191,8 +191,8 @@ impl Node {
         }
         if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY) {
             self.look(app).await?;
-            self.invisible_until = Some(in_time(app, visibility::learn(app, self.invisible_until)).await?);
-            in_time(app, last_seen::write_due(app)).await?;
+            self.invisible_until = Some(app.in_time(visibility::learn(app, self.invisible_until)).await?);
+            app.in_time(last_seen::write_due(app)).await?;
         }
         Ok(())
     }
@@ -204,7 +204,7 @@ impl Node {
     }
 
     async fn register(&mut self, app: &App) -> Result<()> {
-        in_time(app, store::register(&app.db, app.presence.node, self.started_at, app.settings.chat.node_lease)).await?;
+        app.in_time(store::register(&app.db, app.presence.node, self.started_at, app.settings.chat.node_lease)).await?;
         self.is_new = true;
         Ok(())
     }
@@ -229,7 +229,7 @@ impl Node {
         }
         let lease = app.settings.chat.node_lease;
         let writing = Writing { node: app.presence.node, version: self.version, swept: self.swept, lease, rows: &rows };
-        match in_time(app, store::write(&app.db, &writing)).await {
+        match app.in_time(store::write(&app.db, &writing)).await {
             Ok(Some(was_over)) => {
                 self.renewed = Some(Instant::now());
                 self.is_new = false;
@@ -263,7 +263,7 @@ impl Node {
     async fn look(&mut self, app: &App) -> Result<()> {
         let (begun, is_first) = (Instant::now(), self.looked.is_none());
         let grace = app.settings.chat.presence_grace;
-        let nodes = in_time(app, store::nodes(&app.db)).await?;
+        let nodes = app.in_time(store::nodes(&app.db)).await?;
         if !nodes.iter().any(|node| node.id == app.presence.node && node.left_ms > 0) {
             self.be_patient(app);
             self.renewed = None;
@@ -279,7 +279,7 @@ impl Node {
         if self.patient_until.is_none_or(|until| until <= begun) {
             self.forget_gone(&app.presence, &nodes, grace);
             if others().any(|node| node.left_ms <= 0 && rest(grace, node).is_zero()) {
-                let removed = in_time(app, store::remove_over(&app.db, grace)).await?;
+                let removed = app.in_time(store::remove_over(&app.db, grace)).await?;
                 tracing::info!(removed, "servers that are gone were cleaned up after");
             }
         }
@@ -290,10 +290,10 @@ impl Node {
     /// Reads what a node wrote since it was last read.
     async fn read(&mut self, app: &App, node: Uuid) -> Result<()> {
         let known = self.others.get(&node).map_or(0, |other| other.version);
-        let mut news = in_time(app, store::news_of(&app.db, node, known)).await?;
+        let mut news = app.in_time(store::news_of(&app.db, node, known)).await?;
         let mut is_all = known == 0;
         if news.as_ref().is_some_and(|news| news.swept > known) && !is_all {
-            (news, is_all) = (in_time(app, store::news_of(&app.db, node, 0)).await?, true);
+            (news, is_all) = (app.in_time(store::news_of(&app.db, node, 0)).await?, true);
         }
         if let Some(news) = news {
             self.others.entry(node).or_default().take_in(&app.presence, news, is_all, app.settings.chat.presence_grace);
