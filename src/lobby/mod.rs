@@ -307,15 +307,14 @@ impl QuietRooms {
 /// # Errors
 /// `UNAVAILABLE` without the database.
 pub async fn tell_sizes(app: &App) -> Result<()> {
-    let here = app.presence.everybody();
     let mut changed: HashSet<RoomId> = app.quiet_rooms.lock().drain().collect();
-    changed.extend(app.presence.take_crowds((LOOK_UPS / here.len().max(1)).max(1)));
+    changed.extend(app.presence.take_crowds((LOOK_UPS / app.presence.count_users().max(1)).max(1)));
     changed.retain(|room| app.realtime.is_heard(*room));
     if changed.is_empty() {
         return Ok(());
     }
     let changed: Vec<Uuid> = changed.into_iter().map(|room| room.0).collect();
-    let online: HashMap<RoomId, i64> = rows::count_among(&app.db, &changed, &here).await?.into_iter().collect();
+    let online: HashMap<RoomId, i64> = rows::count_among(&app.db, &changed, &app.presence.everybody()).await?.into_iter().collect();
     let mut rooms = rows::with_ids(&app.db, &changed).await?;
     views::add_last_messages(&app.db, rooms.iter_mut()).await?;
     for room in rooms {

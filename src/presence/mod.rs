@@ -221,6 +221,11 @@ impl Presence {
         self.lock().keys().map(|user| user.as_str().to_owned()).collect()
     }
 
+    /// How many are here.
+    pub fn count_users(&self) -> usize {
+        self.lock().len()
+    }
+
     /// Which of these users are here.
     pub fn online_among<'a>(&self, users: impl IntoIterator<Item = &'a UserId>) -> Vec<UserId> {
         let online = self.lock();
