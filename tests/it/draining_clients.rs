@@ -9,9 +9,14 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{Load, Running, TestApp, bound, free_port, npm, token};
+use crate::support::{HeldPort, Load, Running, TestApp, bound, npm, token};
 
 const BOUND: Duration = Duration::from_secs(15);
+
+/// A server that is found again after a restart.
+async fn returning_to(port: &HeldPort) -> TestApp {
+    TestApp::with(&[("PORT", &port.number().to_string()), ("RUST_LOG", "warn")]).await
+}
 
 /// Ends the server, and starts it again at the same port.
 async fn restart(app: &mut TestApp) {
@@ -22,7 +27,8 @@ async fn restart(app: &mut TestApp) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p8_restarts_amid_a_load_lose_nothing_that_was_acked_and_double_nothing() {
-    let mut app = TestApp::with(&[("PORT", &free_port()), ("RUST_LOG", "warn")]).await;
+    let port = HeldPort::new();
+    let mut app = returning_to(&port).await;
     let mut users = Vec::new();
     for number in 0..12 {
         users.push(app.user(&format!("talker{number}")).await);
@@ -65,7 +71,8 @@ fn official() -> Option<&'static Path> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p11_the_official_clients_come_back_by_themselves_and_hear_what_is_said_then() {
     let Some(directory) = official() else { return };
-    let mut app = TestApp::with(&[("PORT", &free_port()), ("RUST_LOG", "warn")]).await;
+    let port = HeldPort::new();
+    let mut app = returning_to(&port).await;
     app.user("ann").await;
     let mut node = bound("node");
     node.args(["draining.cjs", app.base(), &token::of("ann")]).current_dir(directory);
@@ -86,7 +93,8 @@ fn own() -> Option<&'static Path> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p11_our_client_waits_as_long_as_it_is_told_and_every_view_is_complete_afterwards() {
     let Some(directory) = own() else { return };
-    let mut app = TestApp::with(&[("PORT", &free_port()), ("RUST_LOG", "warn")]).await;
+    let port = HeldPort::new();
+    let mut app = returning_to(&port).await;
     let mut node = bound("node");
     node.args(["e2e/draining.js", app.base(), token::SECRET]).current_dir(directory);
 

@@ -32,7 +32,7 @@ async fn while_the_issuer_is_away_known_keys_go_on_and_unknown_ones_are_worth_an
     let waiting = bob.dial().open().await.unwrap();
     assert_eq!(code(&waiting.expect("system:error").await), "UNAVAILABLE");
 
-    issuer.come_back().await;
+    issuer.come_back();
 
     // It waited for longer than others may take to authenticate, and gets in by itself.
     let ready = waiting.expect_notification("session.ready").await;
@@ -52,7 +52,7 @@ async fn a_server_starts_without_the_issuer_and_finds_it_later() {
     app.register("bob").await.connect().await;
     assert!(app.logs().contains("keys could not be fetched"), "{}", app.logs());
 
-    issuer.come_back().await;
+    issuer.come_back();
     alice.get("/users/me").await.expect(200);
 }
 

@@ -221,12 +221,6 @@ impl TestApp {
     }
 }
 
-/// A port that is free, for a server that is to be found again after a restart.
-pub fn free_port() -> String {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    taken.local_addr().unwrap().port().to_string()
-}
-
 /// The password of all accounts that tests register.
 pub const PASSWORD: &str = "correct horse battery staple";
 

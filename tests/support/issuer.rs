@@ -39,7 +39,7 @@ use tokio_rustls::{
     server::TlsStream,
 };
 
-use super::token;
+use super::{HeldPort, token};
 
 /// The certificate by which an issuer that is reached by TLS is certified.
 pub const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/keys/ca.pem");
@@ -163,7 +163,7 @@ pub enum Answer {
 
 /// A server that publishes keys.
 pub struct Issuer {
-    address: SocketAddr,
+    port: HeldPort,
     scheme: &'static str,
     published: Arc<Published>,
     server: Option<JoinHandle<()>>,
@@ -190,19 +190,19 @@ impl Issuer {
     }
 
     async fn start(tls: bool) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = HeldPort::new();
+        let listener = port.listen();
         let published = Arc::new(Published { answer: Mutex::new(Answer::Status(404)), requests: AtomicUsize::new(0) });
-        let address = listener.local_addr().unwrap();
         let app = Router::new().route("/keys", get(answer)).with_state(published.clone());
         let server = tokio::spawn(async move {
             if tls { axum::serve(Tls(listener, acceptor()), app).await } else { axum::serve(listener, app).await }.unwrap();
         });
-        Self { address, scheme: if tls { "https" } else { "http" }, published, server: Some(server) }
+        Self { port, scheme: if tls { "https" } else { "http" }, published, server: Some(server) }
     }
 
     /// Where the keys are.
     pub fn url(&self) -> String {
-        format!("{}://localhost:{}/keys", self.scheme, self.address.port())
+        format!("{}://localhost:{}/keys", self.scheme, self.port.number())
     }
 
     pub fn publish(&self, keys: &[&SigningKey]) {
@@ -227,8 +227,8 @@ impl Issuer {
     }
 
     /// It is there again.
-    pub async fn come_back(&mut self) {
-        let listener = TcpListener::bind(self.address).await.unwrap();
+    pub fn come_back(&mut self) {
+        let listener = self.port.listen();
         let app = Router::new().route("/keys", get(answer)).with_state(self.published.clone());
         self.server = Some(tokio::spawn(async move { axum::serve(listener, app).await.unwrap() }));
     }
