@@ -4,6 +4,7 @@ use crate::{
     config::{DatabaseSettings, Secret},
     error::{Error, Result},
     metrics,
+    trace::{TRACE, TraceId},
 };
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction,
@@ -11,12 +12,17 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
     query, query_scalar, raw_sql,
 };
-use std::{collections::HashSet, str::FromStr, time::Duration};
+use std::{borrow::Cow, collections::HashSet, str::FromStr, time::Duration};
 use tracing::log::LevelFilter;
 use uuid::Uuid;
 
 /// The files of `migrations/`, as sqlx-cli reads them too.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// What the connections of requests call themselves.
+const APPLICATION: &str = "ires-chat";
+/// Most bytes of a connection's name: Postgres keeps no more of it (`NAMEDATALEN`).
+const MOST_NAME: usize = 63;
 
 /// The oldest Postgres that this is tested with.
 const OLDEST_POSTGRES: i32 = 150_000;
@@ -44,7 +50,7 @@ pub fn options(url: &Secret, timeout: Duration) -> Result<PgConnectOptions, Stri
     let options = PgConnectOptions::from_str(url.reveal())
         .map_err(|_| "DATABASE_URL is not a URL such as postgres://user:password@host/database".to_owned())?;
     let options = options
-        .application_name("ires-chat")
+        .application_name(APPLICATION)
         .options([("statement_timeout", timeout.as_millis().to_string()), ("idle_in_transaction_session_timeout", "60000".to_owned())])
         // Whoever waits for a row gives up before its statement would, and before those who wait for the answer.
         .options([("lock_timeout", (timeout / 2).as_millis().to_string())])
@@ -89,7 +95,8 @@ pub fn pool(options: PgConnectOptions, settings: &DatabaseSettings) -> PgPool {
         .connect_lazy_with(options)
 }
 
-/// Begins a transaction with this statement.
+/// Begins a transaction with this statement. As long as it lasts, its connection is named after the trace that it serves, where Postgres shows
+/// who waits for whom; that takes no round trip of its own.
 ///
 /// A task of its own waits for the answer. Whoever asks may be given up at any moment, as when a client hangs up or its time is
 /// over; were that between `BEGIN` and its answer, sqlx would take the connection back as one without a transaction, and
@@ -100,7 +107,15 @@ pub fn pool(options: PgConnectOptions, settings: &DatabaseSettings) -> PgPool {
 pub async fn begin(db: &PgPool, statement: &'static str) -> Result<Transaction<'static, Postgres>> {
     let db = db.clone();
     let _beginning = metrics::BEGINNING.hold();
-    Ok(tokio::spawn(async move { db.begin_with(statement).await }).await??)
+    let statement = TRACE.try_with(|trace| Cow::Owned(named_after(trace, statement))).unwrap_or(Cow::Borrowed(statement));
+    Ok(tokio::spawn(async move { db.begin_with(AssertSqlSafe(statement)).await }).await??)
+}
+
+/// The name of a trace has nothing in it that SQL would take for its own: see [`TraceId::parse`].
+fn named_after(trace: &TraceId, statement: &str) -> String {
+    let mut name = format!("{APPLICATION} {trace}");
+    name.truncate(MOST_NAME);
+    format!("{statement}; SET LOCAL application_name = '{name}'")
 }
 
 /// Connects once, and checks that this is a Postgres that keeps what it confirms.

@@ -12,7 +12,7 @@ use crate::support::{
 /// How many connections of the server are in a transaction that waits for what comes next.
 async fn left_in_a_transaction(database: &Database) -> i64 {
     let mut db = sqlx::PgConnection::connect(database.url()).await.unwrap();
-    let count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'ires-chat' AND state LIKE 'idle in transaction%'";
+    let count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name ~ '^ires-chat( |$)' AND state LIKE 'idle in transaction%'";
     sqlx::query_scalar(count).fetch_one(&mut db).await.unwrap()
 }
 

@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::Row;
 
 use crate::support::{Reply, TestApp, eventually};
 
@@ -54,6 +55,48 @@ async fn a_request_id_alone_is_the_trace_and_a_bad_header_is_none() {
     let trace = bad.body["traceId"].as_str().unwrap();
     assert_eq!((trace.len(), bad.header("x-request-id")), (32, trace));
     assert_ne!(trace, "0".repeat(32));
+}
+
+/// Changes a room while somebody else holds it, and finds who waits by the name of the trace that `begin` gives.
+async fn is_seen_waiting(app: &TestApp, room: &str, change: impl Future<Output = String>) {
+    let mut holder = app.sql().await;
+    sqlx::raw_sql("BEGIN").execute(&mut holder).await.unwrap();
+    sqlx::query("SELECT 1 FROM rooms WHERE id = $1::uuid FOR UPDATE").bind(room).execute(&mut holder).await.unwrap();
+    let waiting = async {
+        let names = "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let found = || async { app.rows(names).await.first().map(|row| row.get::<String, _>(0)) };
+        eventually("who waits", async || found().await.is_some()).await;
+        let name = found().await.unwrap();
+        sqlx::raw_sql("COMMIT").execute(&mut holder).await.unwrap();
+        name
+    };
+    let (trace, name) = tokio::join!(change, waiting);
+    assert_eq!(name, format!("ires-chat {trace}"));
+    let named = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = '{name}'");
+    assert_eq!(app.number(&named).await, 0, "the name stays when the transaction is over");
+}
+
+#[tokio::test]
+async fn postgres_shows_the_trace_of_whoever_waits_for_a_lock() {
+    let app = TestApp::start().await;
+    let alice = app.user("alice").await;
+    let room = alice.create_room("den").await;
+    let path = format!("/rooms/{room}");
+
+    is_seen_waiting(&app, &room, async {
+        let parent = format!("00-{TRACE}-b7ad6b7169203331-01");
+        let request = alice.request(Method::PATCH, &path).header("traceparent", parent).json(&json!({ "name": "lair" }));
+        Reply::of(request).await.expect(200);
+        TRACE.to_owned()
+    })
+    .await;
+    // Its name is as long as one may be, and Postgres keeps 63 bytes.
+    is_seen_waiting(&app, &room, async {
+        let request = alice.request(Method::PATCH, &path).header("x-request-id", "x".repeat(64)).json(&json!({ "name": "cave" }));
+        Reply::of(request).await.expect(200);
+        "x".repeat(53)
+    })
+    .await;
 }
 
 #[tokio::test]
