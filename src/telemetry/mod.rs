@@ -11,11 +11,11 @@ mod queries;
 
 use crate::config::{LogFormat, LogSettings};
 use std::io::{IsTerminal, stderr};
-use tracing::{Level, Metadata, Span};
+use tracing::{Level, Metadata, Span, level_filters::LevelFilter, log};
 use tracing_subscriber::{
-    EnvFilter, Layer,
+    EnvFilter, Layer, Registry,
     filter::{FilterExt, filter_fn},
-    layer::SubscriberExt,
+    layer::{Filter, SubscriberExt},
     util::SubscriberInitExt,
 };
 
@@ -26,6 +26,7 @@ use tracing_subscriber::{
 pub fn init(settings: &LogSettings) -> Result<(), String> {
     let filter = EnvFilter::try_new(&settings.rust_log).map_err(|error| format!("RUST_LOG: {error}"))?;
     let filter = filter.or(debug::targets(settings.debug.as_deref().unwrap_or_default()));
+    let loudest = Filter::<Registry>::max_level_hint(&filter).unwrap_or(LevelFilter::TRACE);
     let json = match settings.log_format {
         LogFormat::Json => true,
         LogFormat::Pretty => false,
@@ -37,6 +38,9 @@ pub fn init(settings: &LogSettings) -> Result<(), String> {
     #[cfg(feature = "otel")]
     let layers = layers.with(otel::layer()?);
     layers.with(queries::layer()).try_init().map_err(|error| error.to_string())?;
+    // Nobody listens to the `log` crate but the lines. Left as wide open as for the loudest listener, it would ask all of them about each
+    // frame that tungstenite has a word on.
+    log::set_max_level(loudest.to_string().parse().unwrap_or(log::LevelFilter::Trace));
     panics::log();
     Ok(())
 }
