@@ -99,8 +99,13 @@ pub fn pool(options: PgConnectOptions, settings: &DatabaseSettings) -> PgPool {
 /// `UNAVAILABLE` without the database.
 pub async fn begin(db: &PgPool, statement: &'static str) -> Result<Transaction<'static, Postgres>> {
     let db = db.clone();
-    let _beginning = metrics::BEGINNING.hold();
-    Ok(tokio::spawn(async move { db.begin_with(statement).await }).await??)
+    let begun = tokio::spawn(async move {
+        metrics::BEGINNING.inc();
+        let begun = db.begin_with(statement).await;
+        metrics::BEGINNING.dec();
+        begun
+    });
+    Ok(begun.await??)
 }
 
 /// Connects once, and checks that this is a Postgres that keeps what it confirms.
