@@ -106,9 +106,14 @@ pub fn pool(options: PgConnectOptions, settings: &DatabaseSettings) -> PgPool {
 /// `UNAVAILABLE` without the database.
 pub async fn begin(db: &PgPool, statement: &'static str) -> Result<Transaction<'static, Postgres>> {
     let db = db.clone();
-    let _beginning = metrics::BEGINNING.hold();
     let statement = TRACE.try_with(|trace| Cow::Owned(named_after(trace, statement))).unwrap_or(Cow::Borrowed(statement));
-    Ok(tokio::spawn(async move { db.begin_with(AssertSqlSafe(statement)).await }).await??)
+    let begun = tokio::spawn(async move {
+        metrics::BEGINNING.inc();
+        let begun = db.begin_with(AssertSqlSafe(statement)).await;
+        metrics::BEGINNING.dec();
+        begun
+    });
+    Ok(begun.await??)
 }
 
 /// The name of a trace has nothing in it that SQL would take for its own: see [`TraceId::parse`].

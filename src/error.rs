@@ -317,7 +317,7 @@ impl Error {
     /// Makes the object that the caller sees. The only place where a fault of ours is logged, unless it was a panic.
     pub fn into_body(self, trace_id: TraceId) -> ErrorBody {
         let (code, status) = self.code();
-        metrics::errors(code).add(1);
+        metrics::note_error(code);
         if let Self::Internal(cause) = &self
             && !cause.is::<Panicked>()
         {

@@ -14,7 +14,7 @@ use crate::{
     draining::Work,
     error::{Error, ErrorBody, Result},
     limits::{self, Class, Source, Verdict},
-    metrics,
+    metrics::{self, UNKNOWN},
     payload::{self, Fields},
     realtime::{Ack, Connection, wire::Outbox},
     specs::schemas::Shape,
@@ -218,8 +218,9 @@ impl MessageHandler<LocalAdapter, ()> for Dispatcher {
         };
         let arrived = Instant::now();
         if let Err(job) = connection.lane.push(Job { dispatcher: self.clone(), raw, ack, arrived }) {
-            metrics::of_event(None).received.add(1);
-            let pending = Pending { connection, event: String::new(), place: None, reference: None, ack: job.ack, arrived, trace: TraceId::random() };
+            metrics::note_event(UNKNOWN);
+            let pending =
+                Pending { connection, event: String::new(), known: UNKNOWN, reference: None, ack: job.ack, arrived, trace: TraceId::random() };
             let source = pending.source();
             pending.refuse(&self.app, Class::Any, &source, Err(Error::RateLimited { retry_after_ms: 1_000 }));
         }
@@ -366,8 +367,8 @@ impl Drop for InFlight {
 struct Pending {
     connection: Arc<Connection>,
     event: String,
-    /// Its place among the events that are known.
-    place: Option<usize>,
+    /// What it is counted as.
+    known: &'static str,
     reference: Option<String>,
     ack: Ack,
     arrived: Instant,
@@ -391,12 +392,12 @@ async fn begin(job: Job) {
     let Some(connection) = job.dispatcher.connection.upgrade() else { return };
     let app = &job.dispatcher.app;
     let (name, payload) = read(job.raw.as_deref(), app.settings.chat.max_event as usize);
-    let place = job.dispatcher.events.iter().position(|event| event.name == name);
-    let event = place.map(|place| &job.dispatcher.events[place]);
-    metrics::of_event(place).received.add(1);
+    let event = job.dispatcher.events.iter().find(|event| event.name == name);
+    let known = event.map_or(UNKNOWN, |event| event.name);
+    metrics::note_event(known);
     let trace = TraceId::random();
     tracing::debug!(trace.id = %trace, connection.id = %connection.id, event = ?shown(&name), bytes = job.raw.as_ref().map(String::len), "an event arrived");
-    let mut pending = Pending { connection, event: name, place, reference: None, ack: job.ack, arrived: job.arrived, trace };
+    let mut pending = Pending { connection, event: name, known, reference: None, ack: job.ack, arrived: job.arrived, trace };
     pending.reference = payload.as_ref().ok().and_then(reference);
     let work = match app.draining.begin() {
         Ok(work) => work,
@@ -543,19 +544,17 @@ impl Pending {
     }
 
     fn answer(self, result: Result<Answer>, outbox: &mut Outbox) {
-        let Self { connection, event, place, reference, ack, arrived, trace } = self;
-        let counts = metrics::of_event(place);
-        counts.latency.observe_since(arrived);
+        let Self { connection, event, known, reference, ack, arrived, trace } = self;
         let close = match result {
             Ok(Answer { data, warnings, close }) => {
-                counts.accepted.add(1);
+                metrics::note_answer(known, "OK", arrived);
                 connection.acknowledge(ack, &Envelope { ok: true, data: data.as_deref(), error: None, warnings: &warnings }, outbox);
                 close
             }
             Err(error) => {
                 let shown = shown(&event);
                 let body = error.into_body(trace.clone()).about(shown, reference);
-                counts.refused(body.code()).add(1);
+                metrics::note_answer(known, body.code(), arrived);
                 // What is refused for being too much is logged where it is counted, and not every time.
                 if body.code() != "RATE_LIMITED" {
                     tracing::info!(trace.id = %trace, connection.id = %connection.id, event = ?shown, code = body.code(), "an event is refused");

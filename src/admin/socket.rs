@@ -71,7 +71,7 @@ fn admit(app: App, admin: Arc<Admin>, socket: &SocketRef, credentials: &Credenti
         }
         Err(error) => {
             let (code, _) = error.code();
-            metrics::errors(code).add(1);
+            metrics::note_error(code);
             tracing::info!(%address, code, "an operator is refused at the Admin UI");
             return Err(if matches!(error, Error::InvalidCredentials) { "invalid credentials".into() } else { format!("{code}: {error}") });
         }

@@ -3,7 +3,7 @@
 //! The page is for whoever has `CHAT_METRICS_TOKEN`; where there is none, there is no page. It is not enough to look at the address that asks: behind a
 //! proxy on the same machine every stranger has that of the machine itself.
 
-use super::{Histogram, page};
+use super::{page, times};
 use crate::{
     app::App,
     error::{Error, Result},
@@ -21,20 +21,17 @@ use axum::{
     response::Response,
     routing::get,
 };
-use sha2::{Digest, Sha256};
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Instant,
+use prometheus_client::{
+    encoding::{EncodeLabelSet, prometheus_text::CONTENT_TYPE},
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
 };
-
-/// What Prometheus expects (text format, version 0.0.4).
-const KIND: &str = "text/plain; version=0.0.4; charset=utf-8";
+use sha2::{Digest, Sha256};
+use std::{sync::LazyLock, time::Instant};
 
 /// `/metrics`, with the counts of these events.
 pub fn routes(events: &'static [Event]) -> Router<App> {
     let show = async move |State(app): State<App>, Extension(visitor): Extension<Visitor>, headers: HeaderMap| match admit(&app, &headers) {
-        Ok(()) => Ok(([(header::CONTENT_TYPE, KIND), (header::CACHE_CONTROL, "no-store")], page::write(&app, events))),
+        Ok(()) => Ok(([(header::CONTENT_TYPE, CONTENT_TYPE), (header::CACHE_CONTROL, "no-store")], page::write(&app, events))),
         Err(error) if error.is_about_a_token() => Err(too_many(&app, &visitor).unwrap_or(error)),
         Err(error) => Err(error),
     };
@@ -55,20 +52,18 @@ fn too_many(app: &App, visitor: &Visitor) -> Option<Error> {
     Some(refusal)
 }
 
-/// What is counted of one route.
-pub(super) struct RouteCounts {
-    /// How long answers took.
-    pub latency: Histogram,
-    /// How many there were, by method and status.
-    pub answers: BTreeMap<(&'static str, u16), u64>,
+/// A route's template, or `none`, and how it answered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Answer {
+    route: String,
+    method: &'static str,
+    status: u16,
 }
 
-/// By the route's template; what is no route is `none`.
-static ROUTES: Mutex<BTreeMap<String, RouteCounts>> = Mutex::new(BTreeMap::new());
-
-pub(super) fn by_route() -> MutexGuard<'static, BTreeMap<String, RouteCounts>> {
-    ROUTES.lock().unwrap_or_else(PoisonError::into_inner)
-}
+/// How many answers there were.
+pub(super) static ANSWERS: LazyLock<Family<Answer, Counter>> = LazyLock::new(Family::default);
+/// How long they took, by route.
+pub(super) static LATENCY: LazyLock<Family<[(&'static str, String); 1], Histogram>> = LazyLock::new(|| Family::new_with_constructor(times));
 
 /// Counts a request, and says in the log how it was answered.
 pub async fn count(request: Request, next: Next) -> Response {
@@ -80,14 +75,8 @@ pub async fn count(request: Request, next: Next) -> Response {
     let status = response.status().as_u16();
     let ms = u64::try_from(begun.elapsed().as_millis()).ok();
     tracing::debug!(method, route, status, ms, "a request was answered");
-    let mut routes = by_route();
-    if !routes.contains_key(route) {
-        routes.insert(route.to_owned(), RouteCounts { latency: Histogram::seconds(), answers: BTreeMap::new() });
-    }
-    if let Some(counts) = routes.get_mut(route) {
-        counts.latency.observe_since(begun);
-        *counts.answers.entry((method, status)).or_default() += 1;
-    }
+    LATENCY.get_or_create(&[("route", route.to_owned())]).observe(begun.elapsed().as_secs_f64());
+    ANSWERS.get_or_create(&Answer { route: route.to_owned(), method, status }).inc();
     response
 }
 

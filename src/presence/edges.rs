@@ -87,7 +87,7 @@ async fn tell_together(app: &App, edges: &[Edge]) -> Result<()> {
     for (edge, rooms) in edges.iter().zip(&rooms) {
         let status = Status::new(edge.user.clone(), edge.online, Some(edge.at), edge.at);
         let event = if edge.online { "status:online" } else { "status:offline" };
-        metrics::PRESENCE_EDGES.add(word(edge.online), 1);
+        metrics::PRESENCE_EDGES.get_or_create(&[("status", word(edge.online))]).inc();
         tracing::debug!(user.id = %edge.user, event, rooms = rooms.len(), "a presence edge is told");
         let watchers = app.presence.subscriptions.of(&edge.user);
         app.realtime.tell_watchers(rooms, &watchers, &edge.user, event, &status, &mut outbox);

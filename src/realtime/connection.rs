@@ -325,7 +325,7 @@ impl Connection {
     /// Sends one event to it alone.
     pub fn emit(&self, event: &'static str, payload: &(impl Serialize + ?Sized)) {
         if let Some(payload) = frames::encoded(payload) {
-            metrics::DELIVERIES.add(event, 1);
+            metrics::note_deliveries(event, 1);
             self.send(&mut self.voice(), Packet::Event(event, &payload), None);
         }
     }
@@ -472,7 +472,7 @@ impl Connection {
     /// It reads too slowly, and can do nothing more.
     fn note_slow(&self) {
         self.closed.store(true, Ordering::Release);
-        metrics::SLOW_CONSUMERS.add(1);
+        metrics::SLOW_CONSUMERS.inc();
         tracing::warn!(connection.id = %self.id, "a client reads too slowly and is closed");
     }
 
@@ -573,7 +573,7 @@ impl Connection {
             return false;
         }
         let mut outbox = Outbox::default();
-        metrics::DELIVERIES.add("system:notification", 1);
+        metrics::note_deliveries("system:notification", 1);
         self.send(&mut voice, Packet::Event("system:notification", snapshot), Some(&mut outbox));
         let is_told = |(room, seq): (RoomId, i64)| last_seqs.get(&room).is_some_and(|last| seq <= *last);
         self.let_go(&mut voice, Some(&is_told), &mut outbox);
@@ -670,7 +670,7 @@ impl Held<'_> {
         if voice.gate.is_none() {
             return false;
         }
-        metrics::DELIVERIES.add(event, 1);
+        metrics::note_deliveries(event, 1);
         self.0.send(&mut voice, Packet::Event(event, &snapshot), Some(&mut outbox));
         self.0.let_go(&mut voice, Some(&|(place, seq)| place == room && seq <= last_seq), &mut outbox);
         drop(voice);

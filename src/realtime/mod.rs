@@ -304,9 +304,9 @@ impl Connections {
 
 /// Counts what was told to so many connections, once for all of them.
 fn note_told(events: &[Told], connections: usize) {
-    metrics::FAN_OUT.observe(connections as u64);
+    metrics::FAN_OUT.observe(metrics::size(connections));
     for run in events.chunk_by(|one, next| one.event == next.event) {
-        metrics::DELIVERIES.add(run[0].event, run.len() * connections);
+        metrics::note_deliveries(run[0].event, run.len() * connections);
     }
 }
 

@@ -140,7 +140,7 @@ pub async fn admit(app: App, socket: SocketRef, auth: Option<Value>, strict: boo
     };
     if let (true, Err(error)) = (strict, &found) {
         let (code, _) = error.code();
-        metrics::errors(code).add(1);
+        metrics::note_error(code);
         tracing::info!(code, "a connection is refused in the handshake");
         return Err(format!("{code}: {error}"));
     }
@@ -153,7 +153,7 @@ pub async fn admit(app: App, socket: SocketRef, auth: Option<Value>, strict: boo
     if let Some(token) = token {
         connection.lane.begin_with(begin(app.clone(), Arc::downgrade(&connection), found, token));
     }
-    metrics::CONNECTIONS.add(1);
+    metrics::CONNECTIONS.inc();
     app.realtime.add(connection);
     Ok(())
 }
@@ -384,7 +384,7 @@ fn leave(app: &App, id: ConnectionId, reason: DisconnectReason) {
     let Some(connection) = app.realtime.remove(id) else { return };
     app.presence.subscriptions.forget(id);
     let seconds = connection.opened.elapsed().as_secs_f64();
-    metrics::DISCONNECTIONS.add(name_of(reason), 1);
+    metrics::DISCONNECTIONS.get_or_create(&[("reason", name_of(reason))]).inc();
     if let Some(user) = connection.known_user() {
         tracing::info!(connection.id = %id, user.id = %user.id(), ?reason, seconds, "a user disconnected");
         presence::end(app, &connection, user.id());

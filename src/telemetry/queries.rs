@@ -4,6 +4,7 @@
 //! parameter, and the trace that it was done for.
 
 use crate::{metrics, trace::TRACE};
+use std::time::Duration;
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit, display},
@@ -36,12 +37,13 @@ impl<S: Subscriber> Layer<S> for Queries {
         let mut said = Said::default();
         event.record(&mut said);
         if event.metadata().target() == CONNECTIONS {
-            metrics::ACQUIRE.observe(said.micros);
+            metrics::ACQUIRE.observe(said.elapsed.as_secs_f64());
         } else {
-            metrics::SLOW_QUERIES.add(1);
+            metrics::SLOW_QUERIES.inc();
             let trace = TRACE.try_with(Clone::clone).ok();
             let trace = trace.as_ref().map(display);
-            tracing::warn!(trace.id = trace, query = said.query, ms = said.micros / 1_000, rows = said.rows, "a query was slow");
+            let ms = u64::try_from(said.elapsed.as_millis()).ok();
+            tracing::warn!(trace.id = trace, query = said.query, ms, rows = said.rows, "a query was slow");
         }
     }
 }
@@ -50,7 +52,7 @@ impl<S: Subscriber> Layer<S> for Queries {
 #[derive(Default)]
 struct Said {
     query: String,
-    micros: u64,
+    elapsed: Duration,
     rows: u64,
 }
 
@@ -68,7 +70,7 @@ impl Said {
 impl Visit for Said {
     fn record_f64(&mut self, field: &Field, value: f64) {
         if ["elapsed_secs", "acquired_after_secs"].contains(&field.name()) {
-            self.micros = u64::try_from(std::time::Duration::try_from_secs_f64(value).unwrap_or_default().as_micros()).unwrap_or(u64::MAX);
+            self.elapsed = Duration::try_from_secs_f64(value).unwrap_or_default();
         }
     }
 

@@ -29,7 +29,7 @@ async fn refusal(app: &TestApp, token: String) -> String {
 #[tokio::test]
 async fn tokens_by_published_keys_of_three_kinds_open_rest_and_sockets_beside_those_by_the_secret() {
     let keys = [SigningKey::rsa("one"), SigningKey::ec("two"), SigningKey::ed("three")];
-    let issuer = Issuer::with(&keys.each_ref()).await;
+    let issuer = Issuer::with(&keys.each_ref());
     let app = trusting(&issuer, &[]).await;
 
     for key in &keys {
@@ -46,7 +46,7 @@ async fn tokens_by_published_keys_of_three_kinds_open_rest_and_sockets_beside_th
 #[tokio::test]
 async fn a_token_that_names_no_key_may_be_by_any_of_its_algorithm() {
     let (one, two) = (SigningKey::ec("one"), SigningKey::ec("two"));
-    let issuer = Issuer::with(&[&one, &two]).await;
+    let issuer = Issuer::with(&[&one, &two]);
     let app = trusting(&issuer, &[]).await;
     let claims = |exp: i64| json!({ "sub": "alice", "exp": token::seconds_from_now(exp) });
     let nameless = |key: &SigningKey, exp: i64| key.token_with(&json!({ "alg": "ES256" }), &claims(exp));
@@ -61,7 +61,7 @@ async fn a_token_that_names_no_key_may_be_by_any_of_its_algorithm() {
 #[tokio::test]
 async fn the_issuer_changes_its_keys_and_the_server_follows_without_a_restart() {
     let (old, new) = (SigningKey::ec("old"), SigningKey::ec("new"));
-    let issuer = Issuer::with(&[&old]).await;
+    let issuer = Issuer::with(&[&old]);
     let app = trusting(&issuer, &[]).await;
     app.holder("alice", old.token_of("alice")).get("/users/me").await.expect(200);
 
@@ -75,7 +75,7 @@ async fn the_issuer_changes_its_keys_and_the_server_follows_without_a_restart() 
 #[tokio::test]
 async fn a_key_that_is_withdrawn_is_forgotten_when_the_keys_are_old() {
     let (withdrawn, kept) = (SigningKey::ec("withdrawn"), SigningKey::ed("kept"));
-    let issuer = Issuer::with(&[&withdrawn, &kept]).await;
+    let issuer = Issuer::with(&[&withdrawn, &kept]);
     let app = trusting(&issuer, &[("CHAT_JWKS_MAX_AGE", "1s")]).await;
     let user = app.holder("alice", withdrawn.token_of("alice"));
     user.get("/users/me").await.expect(200);
@@ -89,7 +89,7 @@ async fn a_key_that_is_withdrawn_is_forgotten_when_the_keys_are_old() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_who_come_with_a_new_key_at_once_share_one_look() {
     let (old, new) = (SigningKey::ec("old"), SigningKey::ec("new"));
-    let issuer = Issuer::with(&[&old]).await;
+    let issuer = Issuer::with(&[&old]);
     let app = trusting(&issuer, &[]).await;
     app.holder("alice", old.token_of("alice")).get("/users/me").await.expect(200);
     issuer.publish(&[&old, &new]);
@@ -105,7 +105,7 @@ async fn many_who_come_with_a_new_key_at_once_share_one_look() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn made_up_keys_make_no_storm_of_requests_and_delay_nobody_else() {
     let key = SigningKey::ec("real");
-    let issuer = Issuer::with(&[&key]).await;
+    let issuer = Issuer::with(&[&key]);
     let app = trusting(&issuer, &[]).await;
     let user = app.holder("alice", key.token_of("alice"));
     user.get("/users/me").await.expect(200);
@@ -133,7 +133,7 @@ async fn made_up_keys_make_no_storm_of_requests_and_delay_nobody_else() {
 #[tokio::test]
 async fn a_key_is_good_for_its_own_algorithm_only() {
     let (rsa, ec, ed) = (SigningKey::rsa("rsa"), SigningKey::ec("ec"), SigningKey::ed("ed"));
-    let issuer = Issuer::with(&[&rsa, &ec, &ed]).await;
+    let issuer = Issuer::with(&[&rsa, &ec, &ed]);
     let app = trusting(&issuer, &[]).await;
     let claims = json!({ "sub": "mallory", "exp": token::seconds_from_now(3600) });
     app.holder("", rsa.token(&claims)).get("/users/me").await.expect(200);
@@ -169,7 +169,7 @@ async fn a_key_is_good_for_its_own_algorithm_only() {
 #[tokio::test]
 async fn bad_claims_are_refused_though_the_signature_is_right() {
     let key = SigningKey::ed("one");
-    let issuer = Issuer::with(&[&key]).await;
+    let issuer = Issuer::with(&[&key]);
     let app = trusting(&issuer, &[("CHAT_JWT_ISSUER", "https://issuer"), ("CHAT_JWT_AUDIENCE", "chat")]).await;
     let with = |name: &str, value: Value| {
         let mut claims = json!({ "sub": "alice", "iss": "https://issuer", "aud": "chat", "exp": token::seconds_from_now(60) });
@@ -197,7 +197,7 @@ async fn bad_claims_are_refused_though_the_signature_is_right() {
 #[tokio::test]
 async fn a_token_of_the_issuer_names_no_session_of_ours() {
     let key = SigningKey::ec("one");
-    let issuer = Issuer::with(&[&key]).await;
+    let issuer = Issuer::with(&[&key]);
     let app = trusting(&issuer, &[]).await;
     let alice = app.register("alice").await;
     let claims = json!({ "sub": alice.id, "ires_sid": alice.login["sessionId"], "exp": token::seconds_from_now(60) });
@@ -210,7 +210,7 @@ async fn a_token_of_the_issuer_names_no_session_of_ours() {
 #[tokio::test]
 async fn no_key_that_a_token_brings_or_names_is_used_or_fetched() {
     let (key, other) = (SigningKey::ec("one"), SigningKey::ec("one"));
-    let (issuer, foreign) = (Issuer::with(&[&key]).await, Issuer::with(&[&other]).await);
+    let (issuer, foreign) = (Issuer::with(&[&key]), Issuer::with(&[&other]));
     let app = trusting(&issuer, &[]).await;
     let claims = json!({ "sub": "mallory", "exp": token::seconds_from_now(60) });
 
@@ -236,7 +236,7 @@ async fn keys_for_something_else_and_weak_ones_are_left_alone() {
     keys[2]["alg"] = json!("ES512");
     let weak = json!({ "kty": "RSA", "kid": "weak", "n": WEAK_MODULUS, "e": "AQAB" });
     let secret = json!({ "kty": "oct", "kid": "secret", "k": "c29tZS1vdGhlci1zZWNyZXQtb2YtYXQtbGVhc3QtMzItYnl0ZXM" });
-    let issuer = Issuer::with(&[]).await;
+    let issuer = Issuer::with(&[]);
     issuer.answer(Answer::Keys(keys.into_iter().chain([weak, secret, json!(7)]).collect()));
     let app = trusting(&issuer, &[]).await;
     app.holder("", good.token_of("alice")).get("/users/me").await.expect(200);
@@ -255,7 +255,7 @@ async fn keys_for_something_else_and_weak_ones_are_left_alone() {
 #[tokio::test]
 async fn the_command_line_verifies_tokens_by_published_keys() {
     let key = SigningKey::ec("one");
-    let issuer = Issuer::with(&[&key]).await;
+    let issuer = Issuer::with(&[&key]);
     let verify = async |token: String| {
         let url = issuer.url();
         tokio::task::spawn_blocking(move || ires_chat(&["token", "verify", &token], &[("CHAT_JWKS_URL", &url)])).await.unwrap()

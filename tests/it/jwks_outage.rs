@@ -14,7 +14,7 @@ async fn trusting(url: &str) -> TestApp {
 #[tokio::test]
 async fn while_the_issuer_is_away_known_keys_go_on_and_unknown_ones_are_worth_another_try() {
     let (known, new) = (SigningKey::ec("known"), SigningKey::ec("new"));
-    let mut issuer = Issuer::with(&[&known]).await;
+    let mut issuer = Issuer::with(&[&known]);
     let app = trusting(&issuer.url()).await;
     let (alice, bob) = (app.holder("alice", known.token_of("alice")), app.holder("bob", new.token_of("bob")));
     let socket = alice.connect().await;
@@ -43,7 +43,7 @@ async fn while_the_issuer_is_away_known_keys_go_on_and_unknown_ones_are_worth_an
 #[tokio::test]
 async fn a_server_starts_without_the_issuer_and_finds_it_later() {
     let key = SigningKey::ed("one");
-    let mut issuer = Issuer::with(&[&key]).await;
+    let mut issuer = Issuer::with(&[&key]);
     issuer.go_down().await;
     let app = trusting(&issuer.url()).await;
     let alice = app.holder("alice", key.token_of("alice"));
@@ -60,7 +60,7 @@ async fn a_server_starts_without_the_issuer_and_finds_it_later() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_answers_of_the_issuer_open_no_door_and_hang_nothing() {
     let key = SigningKey::ec("one");
-    let elsewhere = Issuer::with(&[&key]).await;
+    let elsewhere = Issuer::with(&[&key]);
     let padded = format!("{{\"padding\":\"{}\",\"keys\":[{}]}}", "x".repeat(200_000), key.jwk());
     let answers = [
         Answer::Redirect(elsewhere.url()),
@@ -75,7 +75,7 @@ async fn bad_answers_of_the_issuer_open_no_door_and_hang_nothing() {
     ];
 
     let tries = answers.into_iter().map(async |answer| {
-        let issuer = Issuer::with(&[]).await;
+        let issuer = Issuer::with(&[]);
         issuer.answer(answer);
         let app = trusting(&issuer.url()).await;
         let alice = app.holder("alice", key.token_of("alice"));
@@ -92,7 +92,7 @@ async fn bad_answers_of_the_issuer_open_no_door_and_hang_nothing() {
 #[tokio::test]
 async fn keys_that_are_known_outlive_a_bad_answer() {
     let key = SigningKey::ec("one");
-    let issuer = Issuer::with(&[&key]).await;
+    let issuer = Issuer::with(&[&key]);
     let app = trusting(&issuer.url()).await;
     let alice = app.holder("alice", key.token_of("alice"));
     alice.get("/users/me").await.expect(200);
@@ -106,7 +106,7 @@ async fn keys_that_are_known_outlive_a_bad_answer() {
 #[tokio::test]
 async fn keys_come_over_tls_from_whom_the_operator_trusts_and_from_nobody_else() {
     let key = SigningKey::rsa("one");
-    let issuer = Issuer::with_tls(&[&key]).await;
+    let issuer = Issuer::with_tls(&[&key]);
     let url = issuer.url();
 
     let trusting = TestApp::with(&[("CHAT_JWKS_URL", &url), ("CHAT_JWKS_CA_FILE", AUTHORITY)]).await;

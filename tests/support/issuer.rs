@@ -176,20 +176,20 @@ struct Published {
 
 impl Issuer {
     /// One that publishes these keys.
-    pub async fn with(keys: &[&SigningKey]) -> Self {
-        let issuer = Self::start(false).await;
+    pub fn with(keys: &[&SigningKey]) -> Self {
+        let issuer = Self::start(false);
         issuer.publish(keys);
         issuer
     }
 
     /// One that publishes these keys over TLS, certified by [`AUTHORITY`].
-    pub async fn with_tls(keys: &[&SigningKey]) -> Self {
-        let issuer = Self::start(true).await;
+    pub fn with_tls(keys: &[&SigningKey]) -> Self {
+        let issuer = Self::start(true);
         issuer.publish(keys);
         issuer
     }
 
-    async fn start(tls: bool) -> Self {
+    fn start(tls: bool) -> Self {
         let port = HeldPort::new();
         let listener = port.listen();
         let published = Arc::new(Published { answer: Mutex::new(Answer::Status(404)), requests: AtomicUsize::new(0) });

@@ -173,8 +173,8 @@ impl Writer {
             let begun = Instant::now();
             let error = match self.link.store(&drafts).await {
                 Ok(stored) => {
-                    metrics::COMMIT.observe_since(begun.into_std());
-                    metrics::BATCH.observe(batch.len() as u64);
+                    metrics::COMMIT.observe(begun.elapsed().as_secs_f64());
+                    metrics::BATCH.observe(metrics::size(batch.len()));
                     batch = self.answer(batch, stored).await;
                     continue;
                 }
@@ -352,7 +352,7 @@ impl Writer {
     /// Tells stored messages to their rooms, all of a room in one go, then acknowledges them.
     async fn tell(&mut self, stored: Vec<(Message, Option<Entry>)>) {
         let count = stored.len();
-        metrics::MESSAGES.add(count);
+        metrics::MESSAGES.inc_by(count as u64);
         let (mut rooms, mut accepted): (HashMap<RoomId, Vec<Told>>, Vec<_>) = (HashMap::new(), Vec::new());
         for (message, entry) in stored {
             let payload: Arc<RawValue> = match to_raw_value(&message) {
