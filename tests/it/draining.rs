@@ -101,17 +101,23 @@ async fn p8_of_a_burst_in_which_the_server_stops_every_event_is_answered_once_or
         sockets.push(user.connect().await);
     }
     let mut sent = Vec::new();
-    for number in 0..600 {
-        for (who, socket) in sockets.iter().enumerate() {
-            let tag = format!("{who}-{number}");
-            let id = socket.post("chat:message", &json!({ "roomId": room, "content": tag, "clientMsgId": tag }));
-            sent.push((who, id, tag));
-        }
+    let say = |sent: &mut Vec<_>, who: usize| {
+        let tag = format!("{who}-{}", sent.len());
+        let id = sockets[who].post("chat:message", &json!({ "roomId": room, "content": tag, "clientMsgId": tag }));
+        sent.push((who, id, tag));
+    };
+    for _ in 0..600 {
+        (0..sockets.len()).for_each(|who| say(&mut sent, who));
     }
     sockets[0].ack(sent[0].1).await;
 
     app.begin_to_stop();
 
+    // They go on, so that some come while it drains, however quick it is.
+    while sockets.iter().any(TestSocket::is_live) {
+        (0..sockets.len()).filter(|who| sockets[*who].is_live()).for_each(|who| say(&mut sent, who));
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
     for socket in &sockets {
         let end = socket.disconnected().await;
         assert!(comes_back_after(&end), "{end}");
