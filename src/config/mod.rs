@@ -207,6 +207,9 @@ pub struct AuthSettings {
     /// Life of our own refresh tokens
     #[arg(long, env = "CHAT_REFRESH_TOKEN_TTL", default_value = "30d", value_parser = duration)]
     pub refresh_token_ttl: Duration,
+    /// How long a log-in lasts at the most, however often its tokens are refreshed
+    #[arg(long, env = "CHAT_SESSION_TTL", default_value = "365d", value_parser = lease)]
+    pub session_ttl: Duration,
     /// Whether accounts are made here; off: they live in another system, and unseen ids may be named as participants
     #[arg(long, env = "CHAT_REGISTRATION", default_value = "on")]
     pub registration: Switch,

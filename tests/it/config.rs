@@ -86,6 +86,8 @@ fn a_bad_value_stops_the_start_and_is_named() {
         ("CHAT_AUTH_MODE", "sometimes"),
         ("CHAT_AUTH_TIMEOUT", "x"),
         ("CHAT_TOKEN_GRACE", "x"),
+        ("CHAT_SESSION_TTL", "0s"),
+        ("CHAT_SESSION_TTL", "a year"),
         ("CHAT_JWKS_URL", "issuer.example"),
         ("CHAT_JWKS_MAX_AGE", "x"),
         ("CHAT_TOKEN_EXPIRING_NOTICE", "1w"),
