@@ -3,7 +3,11 @@
 //! Nothing here tells whether there is an account of a name, by its words or by its time. Who changes a password at the same
 //! moment as somebody logs in with the old one, wins: the two meet at the user's row.
 
-use super::{AuthUser, Which, end_sessions, store, tokens};
+use super::{
+    AuthUser, Which, end_sessions,
+    passwords::{Passwords, rules::LEAST},
+    store, tokens,
+};
 use crate::{
     app::App,
     error::{Error, Result, violates},
@@ -42,7 +46,7 @@ pub struct LoggedIn {
 pub struct Registration {
     username: String,
     /// As typed: every character counts.
-    pub password: String,
+    password: String,
     name: Option<String>,
 }
 
@@ -76,6 +80,14 @@ impl Registration {
         fields.finish()?;
         Ok(Self { username, password, name })
     }
+
+    /// The hash of the password, if it may be one.
+    ///
+    /// # Errors
+    /// Those of [`Passwords::hash`].
+    pub async fn hash(&self, passwords: &Passwords) -> Result<String> {
+        passwords.hash("password", self.password.clone(), Some(self.username.clone()), self.name.clone()).await
+    }
 }
 
 impl Credentials {
@@ -103,12 +115,13 @@ impl NewPassword {
     }
 }
 
-/// Reads a password that is to be one. Counted untrimmed: every character of a password counts, and none is cut off.
+/// Reads a password that is to be one, and sees to its length. Counted untrimmed: every character of a password counts, and none is cut
+/// off. The other [rules](super::passwords::rules) are asked when it is hashed.
 pub fn read_new_password(fields: &mut Fields, name: &'static str) -> String {
     let password = fields.required_text(name, PASSWORD);
     match password.chars().count() {
-        0 | 8..=128 => {}
-        1..8 => fields.fault(name, "too_short", "At least 8 characters are needed."),
+        0 | LEAST..=128 => {}
+        1..LEAST => fields.fault(name, "too_short", format!("At least {LEAST} characters are needed.")),
         _ => fields.fault(name, "too_long", "At most 128 characters are allowed."),
     }
     password
@@ -117,12 +130,12 @@ pub fn read_new_password(fields: &mut Fields, name: &'static str) -> String {
 /// Makes an account and logs in.
 ///
 /// # Errors
-/// `CONFLICT` when the name is taken, `FORBIDDEN` where accounts live elsewhere.
+/// `VALIDATION_ERROR` for a password that is guessed first, `CONFLICT` when the name is taken, `FORBIDDEN` where accounts live elsewhere.
 pub async fn register(app: &App, new: Registration) -> Result<LoggedIn> {
     if app.accounts_live_elsewhere() {
         return Err(Error::Forbidden("accounts are not made here"));
     }
-    let hash = app.passwords.hash(new.password.clone()).await?;
+    let hash = new.hash(&app.passwords).await?;
     let mut tx = app.begin().await?;
     let user = make_account(&mut tx, &new, &hash, app.default_room).await?;
     let answer = open_session(app, &mut tx, user, &hash).await?;
@@ -189,8 +202,8 @@ async fn prolong(app: &App, tx: &mut PgConnection, session_id: Uuid, now: DateTi
 /// tokens of the answer, and with no refresh token from before.
 ///
 /// # Errors
-/// `INVALID_CREDENTIALS` for a wrong current password, `FORBIDDEN` for whoever has no password here, `AUTH_TOKEN_EXPIRED` at the end of
-/// the session's longest life.
+/// `INVALID_CREDENTIALS` for a wrong current password, `VALIDATION_ERROR` for a new one that is guessed first, `FORBIDDEN` for whoever has
+/// no password here, `AUTH_TOKEN_EXPIRED` at the end of the session's longest life.
 pub async fn change_password(app: &App, caller: &AuthUser, change: NewPassword) -> Result<LoggedIn> {
     app.keys.require_secret()?;
     let account = store::own_account(&app.db, caller.id()).await?;
@@ -199,7 +212,7 @@ pub async fn change_password(app: &App, caller: &AuthUser, change: NewPassword) 
     if !app.passwords.verify(change.current, Some(hash.clone())).await? {
         return Err(Error::InvalidCredentials);
     }
-    let new = app.passwords.hash(change.new).await?;
+    let new = app.passwords.hash("newPassword", change.new, user.username.clone(), user.name.clone()).await?;
     let (session_id, now) = (caller.session_id, Utc::now());
     let mut tx = app.begin().await?;
     // Unless somebody else was faster.
@@ -219,12 +232,14 @@ pub async fn change_password(app: &App, caller: &AuthUser, change: NewPassword) 
 /// such an account.
 ///
 /// # Errors
-/// `UNAVAILABLE` without the database.
-pub async fn set_password(db: &mut PgConnection, user: &UserId, hash: &str) -> Result<bool> {
+/// Those of [`Passwords::hash`], and `UNAVAILABLE` without the database.
+pub async fn set_password(db: &mut PgConnection, passwords: &Passwords, id: &UserId, password: String) -> Result<bool> {
+    let Some(user) = users::store::find(&mut *db, id).await? else { return Ok(false) };
+    let hash = passwords.hash("password", password, user.username, user.name).await?;
     let mut tx = db.begin().await?;
-    let found = store::change_password(&mut tx, user, None, hash).await?;
+    let found = store::change_password(&mut tx, id, None, &hash).await?;
     if found {
-        store::revoke(&mut *tx, user, Which::All).await?;
+        store::revoke(&mut *tx, id, Which::All).await?;
     }
     tx.commit().await?;
     Ok(found)
