@@ -178,7 +178,8 @@ pub const CODES: [&str; 33] = [
 /// One reason why a field is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FieldFault {
-    /// `required`, `type`, `too_short`, `too_long`, `nul`, `surrogate`, `range` or `invalid`.
+    /// `required`, `type`, `too_short`, `too_long`, `nul`, `surrogate`, `range` or `invalid`; of a new password also `frequent`, `obvious` or
+    /// `breached`.
     pub code: &'static str,
     /// The rule in words.
     pub message: Cow<'static, str>,

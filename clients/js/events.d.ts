@@ -371,7 +371,7 @@ export interface Features {
 
 /** One reason why a field is not valid. */
 export interface FieldFault {
-  /** `required`, `type`, `too_short`, `too_long`, `nul`, `surrogate`, `range` or `invalid`. */
+  /** `required`, `type`, `too_short`, `too_long`, `nul`, `surrogate`, `range` or `invalid`; of a new password also `frequent`, `obvious` or `breached`. */
   code: string;
   /** The rule in words. */
   message: string;

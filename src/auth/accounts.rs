@@ -3,7 +3,11 @@
 //! Nothing here tells whether there is an account of a name, by its words or by its time. Who changes a password at the same
 //! moment as somebody logs in with the old one, wins: the two meet at the user's row.
 
-use super::{AuthUser, Which, end_sessions, store, tokens};
+use super::{
+    AuthUser, Which, end_sessions,
+    passwords::{Passwords, rules::LEAST},
+    store, tokens,
+};
 use crate::{
     app::App,
     error::{Error, Result, violates},
@@ -15,7 +19,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::{Connection, PgConnection};
-use std::time::Duration;
 use uuid::Uuid;
 
 /// A lost reply to a refresh may be asked for again for so long.
@@ -43,7 +46,7 @@ pub struct LoggedIn {
 pub struct Registration {
     username: String,
     /// As typed: every character counts.
-    pub password: String,
+    password: String,
     name: Option<String>,
 }
 
@@ -77,6 +80,14 @@ impl Registration {
         fields.finish()?;
         Ok(Self { username, password, name })
     }
+
+    /// The hash of the password, if it may be one.
+    ///
+    /// # Errors
+    /// Those of [`Passwords::hash`].
+    pub async fn hash(&self, passwords: &Passwords) -> Result<String> {
+        passwords.hash("password", self.password.clone(), Some(self.username.clone()), self.name.clone()).await
+    }
 }
 
 impl Credentials {
@@ -104,12 +115,13 @@ impl NewPassword {
     }
 }
 
-/// Reads a password that is to be one. Counted untrimmed: every character of a password counts, and none is cut off.
+/// Reads a password that is to be one, and sees to its length. Counted untrimmed: every character of a password counts, and none is cut
+/// off. The other [rules](super::passwords::rules) are asked when it is hashed.
 pub fn read_new_password(fields: &mut Fields, name: &'static str) -> String {
     let password = fields.required_text(name, PASSWORD);
     match password.chars().count() {
-        0 | 8..=128 => {}
-        1..8 => fields.fault(name, "too_short", "At least 8 characters are needed."),
+        0 | LEAST..=128 => {}
+        1..LEAST => fields.fault(name, "too_short", format!("At least {LEAST} characters are needed.")),
         _ => fields.fault(name, "too_long", "At most 128 characters are allowed."),
     }
     password
@@ -118,12 +130,12 @@ pub fn read_new_password(fields: &mut Fields, name: &'static str) -> String {
 /// Makes an account and logs in.
 ///
 /// # Errors
-/// `CONFLICT` when the name is taken, `FORBIDDEN` where accounts live elsewhere.
+/// `VALIDATION_ERROR` for a password that is guessed first, `CONFLICT` when the name is taken, `FORBIDDEN` where accounts live elsewhere.
 pub async fn register(app: &App, new: Registration) -> Result<LoggedIn> {
     if app.accounts_live_elsewhere() {
         return Err(Error::Forbidden("accounts are not made here"));
     }
-    let hash = app.passwords.hash(new.password.clone()).await?;
+    let hash = new.hash(&app.passwords).await?;
     let mut tx = app.begin().await?;
     let user = make_account(&mut tx, &new, &hash, app.default_room).await?;
     let answer = open_session(app, &mut tx, user, &hash).await?;
@@ -166,24 +178,32 @@ pub async fn log_in(app: &App, credentials: Credentials) -> Result<LoggedIn> {
 /// Begins a session of somebody whose password was right, if it is still the one of this hash.
 async fn open_session(app: &App, tx: &mut PgConnection, user: User, hash: &str) -> Result<LoggedIn> {
     let (session_id, now) = (Uuid::now_v7(), Utc::now());
-    if !store::begin_session(tx, session_id, &user.id, hash, now + app.settings.auth.refresh_token_ttl).await? {
+    let until = now + app.settings.auth.refresh_token_ttl.min(app.settings.auth.session_ttl);
+    if !store::begin_session(tx, session_id, &user.id, hash, until).await? {
         return Err(Error::InvalidCredentials);
     }
-    hand_out(app, tx, user, session_id, now).await
+    hand_out(app, tx, user, session_id, now, until).await
 }
 
-/// Hands a session's first tokens out.
-async fn hand_out(app: &App, tx: &mut PgConnection, user: User, session_id: Uuid, now: DateTime<Utc>) -> Result<LoggedIn> {
+/// Hands tokens of a session out, of which none outlives it.
+async fn hand_out(app: &App, tx: &mut PgConnection, user: User, session_id: Uuid, now: DateTime<Utc>, until: DateTime<Utc>) -> Result<LoggedIn> {
     let token = tokens::new_refresh_token();
-    store::keep_refresh_token(tx, &tokens::hash_of(&token), session_id, now + app.settings.auth.refresh_token_ttl).await?;
-    answer(app, user, session_id, token, now)
+    store::keep_refresh_token(tx, &tokens::hash_of(&token), session_id, until).await?;
+    answer(app, user, session_id, token, now, until)
+}
+
+/// Moves the end of a session that goes on, as far as its longest life lets it, and says where to.
+async fn prolong(app: &App, tx: &mut PgConnection, session_id: Uuid, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
+    let settings = &app.settings.auth;
+    store::prolong_session(tx, session_id, now + settings.refresh_token_ttl, settings.session_ttl).await?.ok_or(Error::Revoked)
 }
 
 /// Changes one's own password. All other sessions end, with their sockets and refresh tokens; the caller's goes on with the
 /// tokens of the answer, and with no refresh token from before.
 ///
 /// # Errors
-/// `INVALID_CREDENTIALS` for a wrong current password, `FORBIDDEN` for whoever has no password here.
+/// `INVALID_CREDENTIALS` for a wrong current password, `VALIDATION_ERROR` for a new one that is guessed first, `FORBIDDEN` for whoever has
+/// no password here, `AUTH_TOKEN_EXPIRED` at the end of the session's longest life.
 pub async fn change_password(app: &App, caller: &AuthUser, change: NewPassword) -> Result<LoggedIn> {
     app.keys.require_secret()?;
     let account = store::own_account(&app.db, caller.id()).await?;
@@ -192,7 +212,7 @@ pub async fn change_password(app: &App, caller: &AuthUser, change: NewPassword) 
     if !app.passwords.verify(change.current, Some(hash.clone())).await? {
         return Err(Error::InvalidCredentials);
     }
-    let new = app.passwords.hash(change.new).await?;
+    let new = app.passwords.hash("newPassword", change.new, user.username.clone(), user.name.clone()).await?;
     let (session_id, now) = (caller.session_id, Utc::now());
     let mut tx = app.begin().await?;
     // Unless somebody else was faster.
@@ -201,10 +221,8 @@ pub async fn change_password(app: &App, caller: &AuthUser, change: NewPassword) 
     }
     store::revoke(&mut *tx, caller.id(), Which::AllBut(session_id)).await?;
     store::forget_refresh_tokens(&mut tx, session_id).await?;
-    if !store::prolong_session(&mut tx, session_id, now + app.settings.auth.refresh_token_ttl).await? {
-        return Err(Error::Revoked);
-    }
-    let answer = hand_out(app, &mut tx, user, session_id, now).await?;
+    let until = prolong(app, &mut tx, session_id, now).await?;
+    let answer = hand_out(app, &mut tx, user, session_id, now, until).await?;
     tx.commit().await?;
     end_sessions(app, caller.id(), Which::AllBut(session_id), None);
     Ok(answer)
@@ -214,19 +232,23 @@ pub async fn change_password(app: &App, caller: &AuthUser, change: NewPassword) 
 /// such an account.
 ///
 /// # Errors
-/// `UNAVAILABLE` without the database.
-pub async fn set_password(db: &mut PgConnection, user: &UserId, hash: &str) -> Result<bool> {
+/// Those of [`Passwords::hash`], and `UNAVAILABLE` without the database.
+pub async fn set_password(db: &mut PgConnection, passwords: &Passwords, id: &UserId, password: String) -> Result<bool> {
+    let Some(user) = users::store::find(&mut *db, id).await? else { return Ok(false) };
+    let hash = passwords.hash("password", password, user.username, user.name).await?;
     let mut tx = db.begin().await?;
-    let found = store::change_password(&mut tx, user, None, hash).await?;
+    let found = store::change_password(&mut tx, id, None, &hash).await?;
     if found {
-        store::revoke(&mut *tx, user, Which::All).await?;
+        store::revoke(&mut *tx, id, Which::All).await?;
     }
     tx.commit().await?;
     Ok(found)
 }
 
-fn answer(app: &App, user: User, session_id: Uuid, refresh_token: String, now: DateTime<Utc>) -> Result<LoggedIn> {
-    let life: Duration = app.settings.auth.access_token_ttl;
+/// Answers with an access token that begins `now` and does not outlive its session, which ends at `until`.
+fn answer(app: &App, user: User, session_id: Uuid, refresh_token: String, now: DateTime<Utc>, until: DateTime<Utc>) -> Result<LoggedIn> {
+    let left = (until - now).to_std().ok().filter(|left| !left.is_zero()).ok_or(Error::TokenExpired)?;
+    let life = app.settings.auth.access_token_ttl.min(left);
     let access_token = app.keys.mint(&user.id, user.user_type, None, Some(session_id), now, now + life)?;
     Ok(LoggedIn { user, access_token, refresh_token, token_type: "Bearer", expires_in: life.as_secs(), session_id })
 }
@@ -249,25 +271,22 @@ pub async fn refresh(app: &App, token: &str) -> Result<LoggedIn> {
         return Err(Error::TokenExpired);
     }
     let session_id = found.holder.session_id;
-    let issued = match found.used_at {
+    let (issued, until) = match found.used_at {
         Some(used_at) if used_at + REFRESH_REPEAT < now => {
             store::revoke(&mut *tx, &found.holder.user.id, Which::One(session_id)).await?;
             tx.commit().await?;
             end_sessions(app, &found.holder.user.id, Which::One(session_id), None);
             return Err(Error::Revoked);
         }
-        Some(used_at) => used_at,
+        Some(used_at) => (used_at, found.session_expires_at),
         None => {
-            let until = now + app.settings.auth.refresh_token_ttl;
             let used_at = store::use_refresh_token(&mut tx, &hash, now).await?;
+            let until = prolong(app, &mut tx, session_id, now).await?;
             store::keep_refresh_token(&mut tx, &tokens::hash_of(&next), session_id, until).await?;
-            if !store::prolong_session(&mut tx, session_id, until).await? {
-                return Err(Error::Revoked);
-            }
-            used_at
+            (used_at, until)
         }
     };
-    let answer = answer(app, found.holder.user, session_id, next, issued)?;
+    let answer = answer(app, found.holder.user, session_id, next, issued, until)?;
     tx.commit().await?;
     Ok(answer)
 }

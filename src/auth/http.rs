@@ -62,7 +62,7 @@ pub struct Register {
     /// Letters, digits, dots, dashes and underscores.
     #[schemars(length(min = 1, max = 64), pattern("^[A-Za-z0-9._-]*$"))]
     pub username: String,
-    /// Every character counts.
+    /// Every character counts. What is guessed first is refused: `frequent`, `obvious` and `breached` passwords.
     #[schemars(length(min = 8, max = 128))]
     pub password: String,
     /// The name to show.
@@ -89,7 +89,7 @@ pub struct PasswordChange {
     /// The password so far.
     #[schemars(length(min = 1, max = PASSWORD.max))]
     pub current_password: String,
-    /// Every character counts.
+    /// As in registering.
     #[schemars(length(min = 8, max = 128))]
     pub new_password: String,
 }

@@ -9,6 +9,7 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor, query, query_as, query_scalar};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// A refresh token's row, locked.
@@ -17,6 +18,8 @@ pub struct RefreshToken {
     pub holder: Holder,
     /// When it can no longer be used.
     pub expires_at: DateTime<Utc>,
+    /// When its session ends by itself.
+    pub session_expires_at: DateTime<Utc>,
     /// When it was used.
     pub used_at: Option<DateTime<Utc>>,
 }
@@ -249,7 +252,7 @@ pub async fn keep_refresh_token(db: &mut PgConnection, hash: &[u8], session_id: 
 /// Those of the database.
 pub async fn lock_refresh_token(db: &mut PgConnection, hash: &[u8]) -> Result<Option<RefreshToken>> {
     let token = query!(
-        r#"SELECT r.expires_at, r.used_at, s.id AS session_id, (s.revoked_at IS NOT NULL OR u.deactivated_at IS NOT NULL) AS "ended!",
+        r#"SELECT r.expires_at, r.used_at, s.id AS session_id, s.expires_at AS session_expires_at, (s.revoked_at IS NOT NULL OR u.deactivated_at IS NOT NULL) AS "ended!",
                u.invisible, u.id AS "id: UserId", u.username, u.name, u.avatar_url, u.user_type AS "user_type: UserType"
            FROM refresh_tokens AS r
            JOIN sessions AS s ON s.id = r.session_id
@@ -262,7 +265,7 @@ pub async fn lock_refresh_token(db: &mut PgConnection, hash: &[u8]) -> Result<Op
     Ok(token.fetch_optional(db).await?.map(|row| {
         let user = User { id: row.id, username: row.username, name: row.name, avatar_url: row.avatar_url, user_type: row.user_type };
         let holder = Holder { user, session_id: row.session_id, ended: row.ended, invisible: row.invisible };
-        RefreshToken { holder, expires_at: row.expires_at, used_at: row.used_at }
+        RefreshToken { holder, expires_at: row.expires_at, session_expires_at: row.session_expires_at, used_at: row.used_at }
     }))
 }
 
@@ -275,13 +278,21 @@ pub async fn use_refresh_token(db: &mut PgConnection, hash: &[u8], at: DateTime<
     Ok(row.used_at)
 }
 
-/// Moves the end of a session that stands; says whether it does.
+/// Moves the end of a session that stands, within its longest life, and says when that is now.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn prolong_session(db: &mut PgConnection, id: Uuid, expires_at: DateTime<Utc>) -> Result<bool> {
-    let moved = query!("UPDATE sessions SET expires_at = $2, last_used_at = now() WHERE id = $1 AND revoked_at IS NULL", id, expires_at);
-    Ok(moved.execute(db).await?.rows_affected() == 1)
+pub async fn prolong_session(db: &mut PgConnection, id: Uuid, expires_at: DateTime<Utc>, longest: Duration) -> Result<Option<DateTime<Utc>>> {
+    let moved = query_scalar!(
+        "UPDATE sessions
+         SET expires_at = LEAST($2, created_at + make_interval(secs => $3)), last_used_at = now()
+         WHERE id = $1 AND revoked_at IS NULL
+         RETURNING expires_at",
+        id,
+        expires_at,
+        longest.as_secs_f64()
+    );
+    Ok(moved.fetch_optional(db).await?)
 }
 
 /// Ends sessions of a user; says how many.

@@ -4,7 +4,14 @@ use super::{connect, failed, pool};
 use crate::Failure;
 use clap::{Args, Subcommand};
 use ires_chat::{
-    auth::{self, Registration, Which, make_account, passwords::Passwords, read_new_password, set_password},
+    auth::{
+        self, Registration, Which, make_account,
+        passwords::{
+            Passwords,
+            rules::{PasswordSettings, Rules},
+        },
+        read_new_password, set_password,
+    },
     config::{DatabaseSettings, slug},
     database,
     payload::Fields,
@@ -34,7 +41,7 @@ pub enum User {
     /// Let a user in again
     Activate(Named),
     /// Give an account another password, read from standard input, and end its sessions
-    Password(Named),
+    Password(Password),
     /// List a user's sessions, newest first, one JSON object a line
     Sessions(Named),
     /// End a user's sessions, or one of them; servers close its sockets within a second
@@ -57,6 +64,8 @@ pub struct Add {
     #[arg(long, env = "CHAT_DEFAULT_ROOM", default_value = "general", value_parser = slug)]
     default_room: String,
     #[command(flatten)]
+    passwords: PasswordSettings,
+    #[command(flatten)]
     database: DatabaseSettings,
 }
 
@@ -67,6 +76,15 @@ pub struct Named {
     id: String,
     #[command(flatten)]
     database: DatabaseSettings,
+}
+
+/// A user who gets another password.
+#[derive(Args)]
+pub struct Password {
+    #[command(flatten)]
+    named: Named,
+    #[command(flatten)]
+    passwords: PasswordSettings,
 }
 
 /// Sessions to end.
@@ -109,8 +127,9 @@ pub async fn run(user: User) -> Result<(), Failure> {
         User::Add(add) => {
             let payload = json!({ "username": add.username, "name": add.name, "password": read_line()? });
             let new = Registration::read(Fields::of(payload).map_err(failed)?).map_err(failed)?;
+            let passwords = hashing(&add.passwords)?;
             let mut db = connect(add.database, "user").await?;
-            let hash = Passwords::new().map_err(failed)?.hash(new.password.clone()).await.map_err(failed)?;
+            let hash = new.hash(&passwords).await.map_err(failed)?;
             let room = rooms::store::ensure_default_room(&mut db, &add.default_room).await.map_err(failed)?;
             print(&make_account(&mut db, &new, &hash, room).await.map_err(failed)?)
         }
@@ -126,13 +145,14 @@ pub async fn run(user: User) -> Result<(), Failure> {
         }
         User::Deactivate(named) => set_active(named, false).await,
         User::Activate(named) => set_active(named, true).await,
-        User::Password(named) => {
+        User::Password(Password { named, passwords }) => {
             let mut fields = Fields::of(json!({ "password": read_line()? })).map_err(failed)?;
             let password = read_new_password(&mut fields, "password");
             fields.finish().map_err(failed)?;
+            let passwords = hashing(&passwords)?;
             let (id, mut db) = named.open().await?;
-            let hash = Passwords::new().map_err(failed)?.hash(password).await.map_err(failed)?;
-            if set_password(&mut db, &id, &hash).await.map_err(failed)? { Ok(()) } else { Err(failed("there is no account of this id")) }
+            let found = set_password(&mut db, &passwords, &id, password).await.map_err(failed)?;
+            if found { Ok(()) } else { Err(failed("there is no account of this id")) }
         }
         User::Sessions(named) => {
             let (id, mut db) = named.open().await?;
@@ -152,6 +172,12 @@ pub async fn run(user: User) -> Result<(), Failure> {
         User::Export(named) => export(named).await,
         User::Erase(erase) => self::erase(erase).await,
     }
+}
+
+/// Where passwords are hashed, by the rules of the settings.
+fn hashing(settings: &PasswordSettings) -> Result<Passwords, Failure> {
+    settings.check().map_err(Failure::Misconfigured)?;
+    Passwords::new(Rules::new(settings, [])).map_err(failed)
 }
 
 /// A line of standard input.

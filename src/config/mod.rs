@@ -7,7 +7,10 @@ mod values;
 
 use crate::{
     admin::AdminSettings,
-    auth::public_keys::{self, jwks_url},
+    auth::{
+        passwords::rules::PasswordSettings,
+        public_keys::{self, jwks_url},
+    },
     draining::DrainSettings,
     limits::LimitSettings,
 };
@@ -207,6 +210,12 @@ pub struct AuthSettings {
     /// Life of our own refresh tokens
     #[arg(long, env = "CHAT_REFRESH_TOKEN_TTL", default_value = "30d", value_parser = duration)]
     pub refresh_token_ttl: Duration,
+    /// How long a log-in lasts at the most, however often its tokens are refreshed
+    #[arg(long, env = "CHAT_SESSION_TTL", default_value = "365d", value_parser = lease)]
+    pub session_ttl: Duration,
+    /// What new passwords may be.
+    #[command(flatten)]
+    pub passwords: PasswordSettings,
     /// Whether accounts are made here; off: they live in another system, and unseen ids may be named as participants
     #[arg(long, env = "CHAT_REGISTRATION", default_value = "on")]
     pub registration: Switch,
@@ -325,6 +334,7 @@ impl Settings {
         }
         self.admin.check(&self.sockets.namespaces)?;
         public_keys::check(&self.auth)?;
+        self.auth.passwords.check()?;
         if let Some(secret) = &self.auth.jwt_secret {
             check_secret(secret, self.auth.allow_weak_secret)?;
         } else if self.auth.jwks_url.is_none() && self.auth.jwt_public_key_file.is_none() {

@@ -8,7 +8,11 @@ mod stopping;
 use crate::{
     admin,
     app::{App, Parts},
-    auth::{self, passwords::Passwords, tokens::Keys},
+    auth::{
+        self,
+        passwords::{Passwords, rules::Rules},
+        tokens::Keys,
+    },
     config::{AuthMode, HttpSettings, Settings, SocketSettings, Switch, Transport},
     database,
     draining::Draining,
@@ -85,7 +89,9 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
     let options = database::options(&url, settings.database.database_timeout)?;
     let (default_room, epoch) = prepare_database(&options, &settings).await?;
     let keys = Keys::new(&settings.auth)?;
-    let passwords = tokio::task::spawn_blocking(Passwords::new).await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    let rules = Rules::new(&settings.auth.passwords, settings.http.frontend_url.iter().chain(&settings.auth.jwt_issuer));
+    let passwords =
+        tokio::task::spawn_blocking(|| Passwords::new(rules)).await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
     let realtime = Arc::new(Realtime::default());
     let turns = Arc::default();
     let (presence, edges) = Presence::new();

@@ -86,6 +86,9 @@ fn a_bad_value_stops_the_start_and_is_named() {
         ("CHAT_AUTH_MODE", "sometimes"),
         ("CHAT_AUTH_TIMEOUT", "x"),
         ("CHAT_TOKEN_GRACE", "x"),
+        ("CHAT_SESSION_TTL", "0s"),
+        ("CHAT_SESSION_TTL", "a year"),
+        ("CHAT_PASSWORD_WORDS", "contoso,-"),
         ("CHAT_JWKS_URL", "issuer.example"),
         ("CHAT_JWKS_MAX_AGE", "x"),
         ("CHAT_TOKEN_EXPIRING_NOTICE", "1w"),
@@ -159,6 +162,23 @@ async fn secrets_may_come_from_files() {
 fn a_secret_file_that_is_not_there_or_a_secret_given_twice_stops_the_start() {
     assert_refused(&serve(&[("JWT_SECRET", UNSET), ("JWT_SECRET_FILE", "/nowhere/secret")]), "JWT_SECRET_FILE");
     assert_refused(&serve(&[("JWT_SECRET_FILE", "/dev/null")]), "JWT_SECRET");
+}
+
+/// What is no sorted list of SHA-1 would let every password pass.
+#[test]
+fn a_file_of_breached_passwords_that_cannot_be_used_stops_the_start() {
+    let dir = crate::support::cluster::TempDir::new();
+    let file = dir.path().join("breached.txt");
+    let list = file.to_str().unwrap();
+    let (first, second) = ("03807978B2D98F8DAC743A6781BF6FB814DCB50B:7", "FC1282B32CF9299344C08E65B8E78A10730AD353:23");
+    for bad in ["", "password\n12345678\n", &format!("{second}\n{first}\n"), &format!("{first}\n{}\n", "A".repeat(64))] {
+        std::fs::write(&file, bad).unwrap();
+        assert_refused(&serve(&[("CHAT_PASSWORD_DENYLIST_FILE", list)]), "CHAT_PASSWORD_DENYLIST_FILE");
+    }
+    assert_refused(&serve(&[("CHAT_PASSWORD_DENYLIST_FILE", "/nowhere/list")]), "CHAT_PASSWORD_DENYLIST_FILE");
+
+    std::fs::write(&file, format!("{first}\n{second}\n")).unwrap();
+    assert_eq!(serve(&[("CHAT_PASSWORD_DENYLIST_FILE", list)]).code, Some(69), "only the database is missing");
 }
 
 #[test]

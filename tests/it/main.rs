@@ -57,6 +57,7 @@ mod membership;
 mod messages;
 mod metrics;
 mod moderation;
+mod new_passwords;
 mod node;
 mod nodes;
 mod ops;

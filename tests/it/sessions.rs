@@ -1,15 +1,20 @@
 //! Sessions: refresh with rotation, list, revoke, log out. Contract section 2.
 
+use chrono::DateTime;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Reply, TestApp, TestUser, code, ids,
-    json::{assert_members, text},
+    PASSWORD, Reply, TestApp, TestUser, code, ids,
+    json::{assert_members, int, text},
     token,
 };
 
 async fn refresh(app: &TestApp, refresh_token: &Value) -> Reply {
     app.post("/api/v1/auth/refresh", &json!({ "refreshToken": refresh_token })).await
+}
+
+async fn change_password(user: &TestUser, current: &str, new: &str) -> Reply {
+    user.put("/users/me/password", &json!({ "currentPassword": current, "newPassword": new })).await
 }
 
 async fn sessions(user: &TestUser) -> Vec<Value> {
@@ -109,6 +114,67 @@ async fn an_expired_refresh_token_is_refused() {
     let reply = refresh(&app, &alice.login["refreshToken"]).await;
 
     assert!(["AUTH_TOKEN_EXPIRED", "AUTH_TOKEN_INVALID"].contains(&reply.refused(401)), "{}", reply.text);
+}
+
+/// How long it is to the end of a user's only session, in seconds, as its list says.
+async fn left(user: &TestUser) -> i64 {
+    let listed = sessions(user).await;
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    DateTime::parse_from_rfc3339(text(&listed[0]["expiresAt"])).unwrap().timestamp() - token::seconds_from_now(0)
+}
+
+/// ASVS 7.3.2: refreshing keeps a session from ending unused, not from ending.
+#[tokio::test]
+async fn no_session_outlives_its_longest_life_however_often_it_is_refreshed() {
+    const YEAR: i64 = 365 * 24 * 3_600;
+    let app = TestApp::start().await;
+    let alice = app.register("alice").await;
+    let began = async |ago: i64| app.execute(&format!("UPDATE sessions SET created_at = now() - {ago} * interval '1 s'")).await;
+    // In the middle of its life a session is renewed in full.
+    began(YEAR / 2).await;
+    let login = refresh(&app, &alice.login["refreshToken"]).await.expect(200);
+    assert_eq!(int(&login["expiresIn"]), 900);
+    assert!(left(&alice).await > 29 * 24 * 3_600);
+
+    // Ten minutes before its end nothing is given that lasts longer, whether once or twice.
+    began(YEAR - 600).await;
+    let last = refresh(&app, &login["refreshToken"]).await.expect(200);
+    let again = refresh(&app, &login["refreshToken"]).await.expect(200);
+    let changed = change_password(&alice, PASSWORD, "another correct horse").await.expect(200);
+
+    for login in [&last, &again, &changed] {
+        assert!((300..=600).contains(&int(&login["expiresIn"])), "{}", login["expiresIn"]);
+        let ends = alice.with_token(text(&login["accessToken"]).to_owned()).connect().await.ready["tokenExpiresAt"].clone();
+        assert!(DateTime::parse_from_rfc3339(text(&ends)).unwrap().timestamp() <= token::seconds_from_now(600), "{ends}");
+    }
+    assert!((300..=600).contains(&left(&alice).await));
+    let tokens_end = "SELECT count(*) FROM refresh_tokens WHERE used_at IS NULL AND expires_at > now() + interval '10 min'";
+    assert_eq!(app.number(tokens_end).await, 0);
+    // Then it is over, for refreshes and for a change of the password, and a log-in begins another one.
+    began(YEAR + 1).await;
+    assert_eq!(refresh(&app, &changed["refreshToken"]).await.refused(401), "AUTH_TOKEN_EXPIRED");
+    let too_late = change_password(&alice, "another correct horse", "the third correct horse").await;
+    assert_eq!(too_late.refused(401), "AUTH_TOKEN_EXPIRED");
+    let account = json!({ "username": "alice", "password": "another correct horse" });
+    let anew = app.post("/api/v1/auth/login", &account).await.expect(200);
+    refresh(&app, &anew["refreshToken"]).await.expect(200);
+}
+
+#[tokio::test]
+async fn the_longest_life_of_a_session_is_a_setting_and_not_for_tokens_of_other_systems() {
+    let app = TestApp::with(&[("CHAT_SESSION_TTL", "10m")]).await;
+    let (alice, subject) = (app.register("alice").await, app.holder("subject", token::expiring("subject", 7_200)));
+    let socket = subject.connect().await;
+
+    assert!((300..=600).contains(&int(&alice.login["expiresIn"])), "{}", alice.login["expiresIn"]);
+    assert!((300..=600).contains(&left(&alice).await));
+    assert!(left(&subject).await > 7_000);
+    app.execute("UPDATE sessions SET created_at = now() - interval '11 min'").await;
+
+    assert_eq!(refresh(&app, &alice.login["refreshToken"]).await.refused(401), "AUTH_TOKEN_EXPIRED");
+    subject.get("/users/me").await.expect(200);
+    subject.connect().await;
+    socket.settle().await;
 }
 
 #[tokio::test]

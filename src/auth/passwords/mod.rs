@@ -1,11 +1,16 @@
 //! Passwords: argon2id, off the async threads, on half of the cores at the most, and only so many waiting, so that a storm of
-//! log-ins never delays a message, nor leaves more memory taken than so many hashes need.
+//! log-ins never delays a message, nor leaves more memory taken than so many hashes need. A new one is hashed only if its [rules] let it pass.
+
+mod breached;
+mod frequent;
+pub mod rules;
 
 use crate::error::{Error, Result};
 use argon2::{
     Algorithm, Argon2, Block, Params, Version,
     password_hash::phc::{Output, ParamsString, PasswordHash, Salt},
 };
+use rules::Rules;
 use std::{
     fmt::Display,
     sync::{
@@ -27,6 +32,7 @@ pub struct Passwords {
     /// Used again, for as many hashes as are made at once: malloc would keep several for each thread that ever made one.
     memories: Arc<Mutex<Vec<Memory>>>,
     waiting: AtomicUsize,
+    rules: Arc<Rules>,
     /// Verified when the user is unknown, so that the answer takes as long as for a wrong password.
     dummy: String,
 }
@@ -44,19 +50,26 @@ impl Passwords {
     ///
     /// # Errors
     /// `INTERNAL_ERROR` if this machine cannot hash.
-    pub fn new() -> Result<Self> {
+    pub fn new(rules: Rules) -> Result<Self> {
         // The other half is for everything else.
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
         let dummy = hash("correct horse battery staple", &mut Memory::new())?;
-        Ok(Self { cores: Arc::new(Semaphore::new(cores)), memories: Arc::default(), waiting: AtomicUsize::new(0), dummy })
+        let cores = Arc::new(Semaphore::new(cores));
+        Ok(Self { cores, memories: Arc::default(), waiting: AtomicUsize::new(0), rules: Arc::new(rules), dummy })
     }
 
-    /// Hashes a new password to a PHC string.
+    /// Hashes the new password of somebody to a PHC string, if the rules let it pass. The field is the one that it was read from; its
+    /// length was seen to there.
     ///
     /// # Errors
-    /// `UNAVAILABLE` when too many are waiting.
-    pub async fn hash(&self, password: String) -> Result<String> {
-        self.work(move |memory| hash(&password, memory)).await
+    /// `VALIDATION_ERROR` of the field; `UNAVAILABLE` when too many are waiting, or the breached passwords cannot be read.
+    pub async fn hash(&self, field: &'static str, password: String, user_name: Option<String>, name: Option<String>) -> Result<String> {
+        let rules = self.rules.clone();
+        let job = move |memory: &mut Memory| {
+            rules.check(field, &password, [user_name.as_deref(), name.as_deref()])?;
+            hash(&password, memory)
+        };
+        self.work(job).await
     }
 
     /// Whether this is the password of that hash; with no hash it takes the same time and is not.
