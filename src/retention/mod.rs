@@ -3,9 +3,13 @@
 //! It deletes as moderators do: a stub stays, so that numbers are dense and a sync says what is gone, and up to
 //! [`AT_ONCE`] messages of a room go under one number, told by one event. Pinned messages are no exception: what is promised to
 //! be gone after a year must not depend on who pinned it. How far each room has been swept is noted, so that a look at a room in
-//! which nothing is due costs two look-ups in an index.
+//! which nothing is due costs two look-ups in an index. Besides what is set, administrators may [order] a sweep.
 
+pub mod http;
+mod orders;
 mod store;
+
+pub use orders::{Order, OrderedSweep, Run, order};
 
 use crate::{
     app::App,
