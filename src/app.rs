@@ -12,6 +12,7 @@ use crate::{
     presence::{Presence, typing::Typing},
     realtime::Realtime,
     receipts::Receipts,
+    retention::OrderedSweep,
     rooms::{RoomId, Slugs, slow::SlowRooms, turns::Turns},
     search::Search,
     session::Arrivals,
@@ -67,6 +68,8 @@ pub struct Parts {
     pub quiet_rooms: QuietRooms,
     /// What searches share.
     pub search: Search,
+    /// The sweep that an administrator ordered.
+    pub ordered_sweep: OrderedSweep,
     /// The room that everybody is in.
     pub default_room: RoomId,
     /// Which history this database holds.

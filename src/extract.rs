@@ -2,7 +2,7 @@
 
 use crate::{
     app::App,
-    auth::AuthUser,
+    auth::{Administrator, AuthUser},
     config::HttpSettings,
     error::{Error, Result},
     payload::{self, Fields},
@@ -28,6 +28,16 @@ impl FromRequestParts<App> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self> {
         parts.extensions.get().cloned().ok_or(Error::TokenMissing)
+    }
+}
+
+/// Taken before anything else of a request is looked at, it tells nobody else what there is.
+impl FromRequestParts<App> for Administrator {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let Caller(caller) = Caller::from_request_parts(parts, app).await?;
+        Self::of(caller)
     }
 }
 

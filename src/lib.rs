@@ -15,7 +15,7 @@
 //! Features are folders, and have the same four words in each: `mod` has types and rules, `store` has SQL, `http` and
 //! `socket` translate. They use one another in one direction: [`users`] ◄ [`auth`] ◄ [`rooms`] ◄ [`presence`] ◄
 //! [`messages`] ◄ [`receipts`] ◄ [`lobby`] ◄ [`sync`] ◄ [`session`]; beside [`sync`] stand [`search`],
-//! [`privacy`] and [`retention`], which nobody uses but [`upkeep`]. What may become of a message is in folders inside [`messages`]. Under
+//! [`privacy`] and [`retention`], which no feature uses, and [`upkeep`] sets to work. What may become of a message is in folders inside [`messages`]. Under
 //! them lie [`realtime`], [`socket`], [`routes`], [`extract`], [`payload`], [`names`],
 //! [`limits`], [`draining`], [`gathering`], [`recent`], [`error`], [`trace`], [`metrics`] and [`config`]; [`server`] puts everything together.
 //! [`specs`] makes documents of what is registered there. [`admin`] shows operators who is connected, [`doctor`] and [`backup`] look at the

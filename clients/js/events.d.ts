@@ -170,7 +170,7 @@ export type ErasedMessages = 'keep' | 'delete';
 
 /** An erasure that has begun. */
 export interface Erasing {
-  /** What becomes of what the caller said. */
+  /** What becomes of what the user said. */
   messages: ErasedMessages;
 }
 
@@ -1000,6 +1000,39 @@ export interface Remove {
   userId: string;
 }
 
+/** The last sweep. */
+export interface Retention {
+  /** `null` if none was ordered since the server started. */
+  run: RetentionRun | null;
+}
+
+/** A sweep that an administrator ordered. */
+export interface RetentionRun {
+  /** Messages stored before this go. */
+  before: Time;
+  /** Who ordered it. */
+  by: UserId;
+  /** The first 100 of these, by id. */
+  byRoom: SweptRoom[];
+  /** Whether they are only counted. */
+  dryRun: boolean;
+  /** When it ended. */
+  endedAt: Time | null;
+  /** How many messages were too old so far. */
+  messages: number;
+  /** Only in this room. */
+  roomId: RoomId | null;
+  /** In how many rooms. */
+  rooms: number;
+  /** When it began. */
+  startedAt: Time;
+  /** How it stands. */
+  state: RetentionState;
+}
+
+/** How a sweep stands. */
+export type RetentionState = 'running' | 'finished' | 'interrupted';
+
 /** A member's standing, from the lowest to the highest. */
 export type Role = 'guest' | 'member' | 'moderator' | 'admin' | 'owner';
 
@@ -1293,6 +1326,14 @@ export interface Subscribed {
   rooms: RoomPresence[];
   /** Of each user that was named. */
   users: Status[];
+}
+
+/** What was too old in a room. */
+export interface SweptRoom {
+  /** How many messages. */
+  messages: number;
+  /** Which room. */
+  roomId: RoomId;
 }
 
 /** What `chat:sync` brings. */

@@ -32,7 +32,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::PgPool;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokens::Claims;
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
@@ -59,6 +59,24 @@ impl AuthUser {
     /// The user's id.
     pub fn id(&self) -> &UserId {
         &self.user.id
+    }
+}
+
+/// Somebody whose type is `admin`: who looks after the whole system. Holding one is the proof.
+pub struct Administrator(Arc<AuthUser>);
+
+impl Administrator {
+    /// Refuses everybody else.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`.
+    pub fn of(caller: Arc<AuthUser>) -> Result<Self> {
+        if caller.user.user_type == UserType::Admin { Ok(Self(caller)) } else { Err(Error::Forbidden("it is for users of type admin")) }
+    }
+
+    /// The administrator's id.
+    pub fn id(&self) -> &UserId {
+        self.0.id()
     }
 }
 

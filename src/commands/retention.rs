@@ -6,9 +6,7 @@ use clap::{Args, Subcommand};
 use ires_chat::{
     config::{DatabaseSettings, age},
     retention::{self, Sweep},
-    rooms::{RoomId, RoomRef, store},
 };
-use sqlx::PgPool;
 use std::time::Duration;
 
 /// What to do.
@@ -38,26 +36,24 @@ pub struct Old {
 pub async fn run(Retention::Run(old): Retention) -> Result<(), Failure> {
     let db = pool(old.database, "retention").await?;
     let room = match &old.room {
-        Some(name) => Some(find(&db, name).await?),
+        Some(name) => Some(retention::find_room(&db, name).await.map_err(failed)?),
         None => None,
     };
     let before = retention::older_than(old.older_than).map_err(failed)?;
     let word = if old.dry_run { "would be deleted" } else { "deleted" };
-    let mut total = 0;
+    let say = |(room, messages)| println!("room {room}: {messages} messages {word}");
+    let (mut total, mut last) = (0, None);
     let sweep = Sweep { db: &db, live: None, before, room, dry: old.dry_run };
     let swept = sweep.run(|room, messages| {
         total += messages;
-        println!("room {room}: {messages} messages {word}");
+        match &mut last {
+            Some((same, so_far)) if *same == room => *so_far += messages,
+            _ => last.replace((room, messages)).map_or((), say),
+        }
     });
-    swept.await.map_err(failed)?;
+    let ended = swept.await;
+    last.into_iter().for_each(say);
+    ended.map_err(failed)?;
     println!("{total} messages {word}");
     Ok(())
-}
-
-async fn find(db: &PgPool, name: &str) -> Result<RoomId, Failure> {
-    let found = match RoomRef::parse(name).map_err(failed)? {
-        RoomRef::Id(id) => store::exists(db, id).await.map_err(failed)?.then_some(id),
-        RoomRef::Slug(slug) => store::id_of_slug(db, slug.as_str()).await.map_err(failed)?,
-    };
-    found.ok_or_else(|| failed("there is no such room"))
 }

@@ -203,7 +203,7 @@ async fn export(named: Named) -> Result<(), Failure> {
 async fn erase(erase: Erase) -> Result<(), Failure> {
     let id = erase.user.user()?;
     let db = pool(erase.user.database, "user").await?;
-    privacy::order(&db, &id, erase.messages).await.map_err(failed)?;
+    privacy::order(&db, &id, erase.messages, None).await.map_err(failed)?;
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE && database::is_served(&db).await.map_err(failed)? {
         if privacy::is_finished(&db, &id).await.map_err(failed)? {

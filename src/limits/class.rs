@@ -8,7 +8,7 @@ use crate::users::UserType;
 pub enum Class {
     /// Sending a message.
     Message,
-    /// Changing one: editing, deleting, pinning.
+    /// Changing one: editing, deleting, pinning; what administrators have deleted.
     Edit,
     /// Reacting.
     Reaction,

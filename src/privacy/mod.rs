@@ -1,4 +1,5 @@
 //! Privacy: what a user may have done with all that is kept of them: [take it along](export), and [have it erased](leave).
+//! Administrators may [see](show) and [erase](dismiss) for others; the log says who did.
 //!
 //! An erasure has two parts. The order, one transaction, leaves a stub of the account: without a name, a password or sessions, kept
 //! out for good, so that a token of its subject does not make it anew. The rest is done by a running server, room by room, so that
@@ -12,7 +13,7 @@ mod store;
 
 use crate::{
     app::App,
-    auth::{self, AuthUser, Which},
+    auth::{self, Administrator, AuthUser, Which},
     database,
     error::{Error, Result},
     lobby::membership,
@@ -24,6 +25,7 @@ use crate::{
     rooms::RoomId,
     users::UserId,
 };
+use export::{Export, Position};
 use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::PgPool;
@@ -51,7 +53,7 @@ pub enum Messages {
     Delete,
 }
 
-/// A user's wish to be erased, checked for form.
+/// A wish that a user be erased, checked for form.
 #[derive(Debug)]
 pub struct Farewell {
     confirm: String,
@@ -91,17 +93,44 @@ pub async fn leave(app: &App, caller: &AuthUser, farewell: Farewell) -> Result<M
         }
         None => {}
     }
-    order(&app.db, caller.id(), farewell.messages).await?;
+    order(&app.db, caller.id(), farewell.messages, Some(caller.id())).await?;
     auth::end_sessions(app, caller.id(), Which::All, None);
     Ok(farewell.messages)
 }
 
-/// Orders that a user be erased, and leaves a stub of the account. To order it again changes nothing, but for messages that are to be
-/// deleted now and were kept then.
+/// Erases somebody else's account for an administrator, who confirms it with that user's id. Their own they [leave] as everybody
+/// does: so it takes a password where there is one, and no slip leaves a system without whoever looks after it.
+///
+/// # Errors
+/// `FORBIDDEN` for their own; `VALIDATION_ERROR` for another id; `USER_NOT_FOUND`.
+pub async fn dismiss(app: &App, by: &Administrator, user: &UserId, farewell: Farewell) -> Result<Messages> {
+    if user == by.id() {
+        return Err(Error::Forbidden("your own account is erased by DELETE /users/me"));
+    }
+    if farewell.confirm != user.as_str() {
+        return Err(Error::field("confirm", "invalid", "The user's id is expected, to confirm that this account shall be erased."));
+    }
+    order(&app.db, user, farewell.messages, Some(by.id())).await?;
+    auth::end_sessions(app, user, Which::All, None);
+    Ok(farewell.messages)
+}
+
+/// A page of what is kept of a user, for an administrator, and where the next one begins. The log notes each: a cursor may be made up.
 ///
 /// # Errors
 /// `USER_NOT_FOUND`.
-pub async fn order(db: &PgPool, user: &UserId, messages: Messages) -> Result<()> {
+pub async fn show(app: &App, by: &Administrator, user: &UserId, at: Position) -> Result<(Export, Option<Position>)> {
+    let page = export::page(&app.db, user, at).await?;
+    tracing::info!(by = %by.id(), user.id = %user, %at, "an administrator was shown what is kept of a user");
+    Ok(page)
+}
+
+/// Orders that a user be erased, and leaves a stub of the account. To order it again changes nothing, but for messages that are to be
+/// deleted now and were kept then. The log says by whom it was ordered; nobody is whoever has the database.
+///
+/// # Errors
+/// `USER_NOT_FOUND`.
+pub async fn order(db: &PgPool, user: &UserId, messages: Messages, by: Option<&UserId>) -> Result<()> {
     let mut tx = database::begin(db, "BEGIN").await?;
     store::is_erased(&mut *tx, user).await?.ok_or_else(|| Error::UserNotFound(vec![user.as_str().to_owned()]))?;
     store::make_stub(&mut tx, user, NOBODY).await?;
@@ -110,7 +139,7 @@ pub async fn order(db: &PgPool, user: &UserId, messages: Messages) -> Result<()>
     store::forget_turns(&mut tx, user).await?;
     store::order(&mut tx, user, messages).await?;
     tx.commit().await?;
-    tracing::info!(user.id = %user, ?messages, "an account was erased");
+    tracing::info!(by = by.map(display), user.id = %user, ?messages, "an account was erased");
     Ok(())
 }
 

@@ -3,15 +3,19 @@
 //! It deletes as moderators do: a stub stays, so that numbers are dense and a sync says what is gone, and up to
 //! [`AT_ONCE`] messages of a room go under one number, told by one event. Pinned messages are no exception: what is promised to
 //! be gone after a year must not depend on who pinned it. How far each room has been swept is noted, so that a look at a room in
-//! which nothing is due costs two look-ups in an index.
+//! which nothing is due costs two look-ups in an index. Besides what is set, administrators may [order] a sweep.
 
+pub mod http;
+mod orders;
 mod store;
+
+pub use orders::{Order, OrderedSweep, Run, order};
 
 use crate::{
     app::App,
     error::{Error, Result},
     messages::changes::deletion::{AT_ONCE, DeletedBy, delete_many, delete_untold},
-    rooms::RoomId,
+    rooms::{self, RoomId, RoomRef},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
@@ -45,11 +49,23 @@ pub fn older_than(age: Duration) -> Result<DateTime<Utc>> {
     age.and_then(|age| Utc::now().checked_sub_signed(age)).ok_or_else(|| Error::field("olderThan", "range", "This is too long ago."))
 }
 
+/// The room that somebody means who may see all, deleted ones included.
+///
+/// # Errors
+/// `ROOM_NOT_FOUND`.
+pub async fn find_room(db: &PgPool, name: &str) -> Result<RoomId> {
+    let found = match RoomRef::parse(name)? {
+        RoomRef::Id(id) => rooms::store::exists(db, id).await?.then_some(id),
+        RoomRef::Slug(slug) => rooms::store::id_of_slug(db, slug.as_str()).await?,
+    };
+    found.ok_or(Error::RoomNotFound)
+}
+
 impl Sweep<'_> {
-    /// Goes through the rooms, and says for each in which something was too old how many messages that were.
+    /// Goes through the rooms, one after the other, and says whenever some messages of a room were too old how many.
     ///
     /// # Errors
-    /// `UNAVAILABLE` without the database; what was deleted stays deleted, and the next sweep goes on there.
+    /// `UNAVAILABLE` without the database, `SERVER_DRAINING`; what was deleted stays deleted, and the next sweep goes on there.
     pub async fn run(&self, mut swept: impl FnMut(RoomId, usize)) -> Result<()> {
         let mut after = Uuid::nil();
         loop {
@@ -57,17 +73,14 @@ impl Sweep<'_> {
             let Some((last, _)) = rooms.last() else { return Ok(()) };
             after = last.0;
             for (room, _) in rooms.into_iter().filter(|(_, is_due)| *is_due) {
-                let messages = self.sweep(room).await?;
-                if messages > 0 {
-                    swept(room, messages);
-                }
+                self.sweep(room, &mut swept).await?;
             }
         }
     }
 
     /// Sweeps a room. It rests after each batch as long as that took: nobody is in a hurry.
-    async fn sweep(&self, room: RoomId) -> Result<usize> {
-        let (mut after, mut messages) = (store::swept(self.db, room).await?, 0);
+    async fn sweep(&self, room: RoomId, swept: &mut impl FnMut(RoomId, usize)) -> Result<()> {
+        let mut after = store::swept(self.db, room).await?;
         loop {
             let begun = Instant::now();
             let most = i64::try_from(AT_ONCE).unwrap_or(i64::MAX);
@@ -76,15 +89,18 @@ impl Sweep<'_> {
             let old = next.iter().position(|message| !message.is_old).unwrap_or(next.len());
             let is_all = old < AT_ONCE;
             next.truncate(old);
-            let Some(last) = next.last() else { return Ok(messages) };
+            let Some(last) = next.last() else { return Ok(()) };
             after = last.seq;
             let ids: Vec<Uuid> = next.iter().filter(|message| !message.is_gone).map(|message| message.id).collect();
-            messages += self.delete(room, &ids).await?;
+            let messages = self.delete(room, &ids).await?;
+            if messages > 0 {
+                swept(room, messages);
+            }
             if !self.dry {
                 store::note(self.db, room, after).await?;
             }
             if is_all {
-                return Ok(messages);
+                return Ok(());
             }
             sleep(begun.elapsed()).await;
         }
@@ -93,7 +109,11 @@ impl Sweep<'_> {
     async fn delete(&self, room: RoomId, ids: &[Uuid]) -> Result<usize> {
         match self.live {
             _ if self.dry => Ok(ids.len()),
-            Some(app) => delete_many(app, room, ids, DeletedBy::Retention).await,
+            Some(app) => {
+                // A server that stops waits until what it has deleted is told, and deletes nothing more.
+                let _work = app.draining.begin()?;
+                delete_many(app, room, ids, DeletedBy::Retention).await
+            }
             None => Ok(delete_untold(self.db, room, ids, DeletedBy::Retention).await?.map_or(0, |told| told.count())),
         }
     }

@@ -29,6 +29,7 @@ use crate::{
     privacy,
     realtime::{Realtime, wire::Wires},
     receipts::{self, Receipts},
+    retention::{self, OrderedSweep},
     rooms,
     routes::{Operation, Routes},
     search::{self, Search},
@@ -117,6 +118,7 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
         receipts: Receipts::default(),
         quiet_rooms: lobby::QuietRooms::default(),
         search: Search::default(),
+        ordered_sweep: OrderedSweep::default(),
         default_room,
         epoch,
         settings,
@@ -203,6 +205,7 @@ fn api() -> Routes {
         .merge(search::http::routes())
         .merge(presence::http::routes())
         .merge(privacy::http::routes())
+        .merge(retention::http::routes())
 }
 
 /// What those ask who look after the process.

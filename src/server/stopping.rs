@@ -5,7 +5,7 @@
 //! is given up; the requests that are still read end. Each step has its time, so that neither a database that
 //! is away nor a client that takes nothing keeps the server from ending.
 
-use crate::{app::App, presence, session::notices::ServerDraining};
+use crate::{app::App, error::Error, presence, session::notices::ServerDraining};
 use rand::random_range;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -32,6 +32,7 @@ pub async fn drain(app: &App) -> Instant {
     if !app.draining.finish(until - Instant::now()).await {
         tracing::warn!("not everything that was begun could be finished in time");
     }
+    app.ordered_sweep.end(Err(Error::Draining));
     app.journal.finish(until - Instant::now()).await;
 
     let sockets = app.realtime.connections().len();

@@ -47,7 +47,8 @@ impl Schemas {
     pub fn read_without(&mut self, shape: Shape, fields: &[&str]) -> Value {
         let schema = self.read(shape);
         let name = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
-        let Some(mut object) = self.read.definitions().get(name).filter(|_| !fields.is_empty()).cloned() else { return schema };
+        let has_one = |object: &&Value| fields.iter().any(|field| object["properties"].get(field).is_some());
+        let Some(mut object) = self.read.definitions().get(name).filter(has_one).cloned() else { return schema };
         self.inlined.push(name.to_owned());
         if let Some(Value::Object(properties)) = object.get_mut("properties") {
             properties.retain(|name, _| !fields.contains(&name.as_str()));

@@ -5,6 +5,7 @@ mod support;
 
 mod accounts;
 mod admin_ui;
+mod administrators;
 mod arrivals;
 mod attack_load;
 mod attack_races;

@@ -78,6 +78,8 @@ async fn every_route_asks_for_a_token() {
     for path in [
         "/users/me",
         "/users/alice",
+        "/users/me/export",
+        "/users/alice/export",
         "/users?q=a",
         "/users/alice/presence",
         "/presence?userIds=a",
@@ -90,17 +92,20 @@ async fn every_route_asks_for_a_token() {
         "/rooms/general/changes?since=0",
         "/rooms/general/presence",
         "/search?q=a",
+        "/retention",
         &format!("/messages/{room}"),
     ] {
         let reply = Reply::of(app.http.get(format!("{}/api/v1{path}", app.base()))).await;
         assert_eq!(reply.refused(401), "AUTH_TOKEN_MISSING", "{path}");
     }
-    for path in ["/rooms", "/rooms/general/join", "/rooms/general/leave", "/rooms/general/messages", "/auth/logout"] {
+    for path in ["/rooms", "/rooms/general/join", "/rooms/general/leave", "/rooms/general/messages", "/retention", "/auth/logout"] {
         let reply = app.post(&format!("/api/v1{path}"), &json!({ "content": "x", "name": "x" })).await;
         assert_eq!(reply.refused(401), "AUTH_TOKEN_MISSING", "{path}");
     }
     for (method, path) in [
         (Method::PATCH, "/users/me"),
+        (Method::DELETE, "/users/me"),
+        (Method::DELETE, "/users/alice"),
         (Method::PATCH, "/rooms/general"),
         (Method::DELETE, "/rooms/general"),
         (Method::PUT, "/rooms/general/members/a"),

@@ -147,7 +147,8 @@ async fn every_event_has_the_limits_that_it_is_said_to_have() {
 #[tokio::test]
 async fn every_body_has_the_fields_and_the_limits_that_it_is_said_to_have() {
     let app = TestApp::start().await;
-    let alice = app.user("alice").await;
+    // Of a type that may ask every route.
+    let alice = app.administrator("alice").await;
     let send = async |method: &Method, address: &str, body: &Value| {
         let request = app.http.request(method.clone(), format!("{}{address}", app.base())).bearer_auth(&alice.token);
         Reply::of(request.json(body)).await

@@ -96,6 +96,19 @@ impl TestApp {
         user
     }
 
+    /// Somebody of the surrounding system who looks after it: of type `admin`.
+    pub async fn administrator(&self, id: &str) -> TestUser {
+        self.user_of_type(id, "admin").await
+    }
+
+    /// Somebody of the surrounding system, of this user type.
+    pub async fn user_of_type(&self, id: &str, user_type: &str) -> TestUser {
+        let claims = json!({ "sub": id, "userType": user_type, "exp": token::seconds_from_now(3600) });
+        let user = self.holder(id, token::with(&claims));
+        user.get("/users/me").await.expect(200);
+        user
+    }
+
     /// Somebody with a good token whom the server has never seen.
     pub fn stranger(&self, id: &str) -> TestUser {
         self.holder(id, token::of(id))
