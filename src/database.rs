@@ -6,8 +6,9 @@ use crate::{
     metrics,
     trace::{TRACE, TraceId},
 };
+use chrono::{DateTime, Utc};
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction,
+    AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgExecutor, PgPool, Postgres, Transaction,
     migrate::{Migrate, MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
     query, query_scalar, raw_sql,
@@ -93,6 +94,14 @@ pub fn pool(options: PgConnectOptions, settings: &DatabaseSettings) -> PgPool {
         .acquire_slow_level(LevelFilter::Off)
         .acquire_timeout(settings.database_timeout.min(Duration::from_secs(3)))
         .connect_lazy_with(options)
+}
+
+/// The database's clock, by which all that is stored has its time: that of a server may be wrong.
+///
+/// # Errors
+/// Those of the database.
+pub async fn now(db: impl PgExecutor<'_>) -> Result<DateTime<Utc>> {
+    Ok(query_scalar!(r#"SELECT now() AS "now!""#).fetch_one(db).await?)
 }
 
 /// Begins a transaction with this statement. As long as it lasts, its connection is named after the trace that it serves, where Postgres shows

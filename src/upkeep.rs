@@ -57,7 +57,7 @@ async fn work(app: &App, lock: &mut PgConnection, next_sweep: &mut Instant) -> R
 async fn sweep(app: &App) -> Duration {
     let Some(age) = app.settings.chat.retention else { return SWEEP };
     let swept = async {
-        let sweep = Sweep { db: &app.db, live: Some(app), before: retention::older_than(age)?, room: None, dry: false };
+        let sweep = Sweep { db: &app.db, live: Some(app), before: retention::older_than(&app.db, age).await?, room: None, dry: false };
         sweep.run(|_, _| {}).await
     };
     match swept.await {

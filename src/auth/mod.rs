@@ -20,6 +20,7 @@ pub use accounts::{
 
 use crate::{
     app::App,
+    database,
     error::{Error, Result},
     gathering::Gathering,
     realtime::ConnectionId,
@@ -260,7 +261,7 @@ pub async fn watch_ended(app: App) {
 /// Closes the connections of sessions that ended since `since`, and says from when to look next time: a little overlap, for
 /// what was being committed just now, or logged in with just now.
 async fn close_ended(app: &App, since: Option<DateTime<Utc>>) -> Result<DateTime<Utc>> {
-    let now = store::now(&app.db).await?;
+    let now = database::now(&app.db).await?;
     for ended in store::ended_since(&app.db, since.unwrap_or(now - ENDED_OVERLAP)).await? {
         end_sessions(app, &ended.user_id, ended.session_id.map_or(Which::All, Which::One), None);
     }

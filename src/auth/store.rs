@@ -326,14 +326,6 @@ pub struct Ended {
     pub session_id: Option<Uuid>,
 }
 
-/// The database's clock.
-///
-/// # Errors
-/// Those of the database.
-pub async fn now(db: impl PgExecutor<'_>) -> Result<DateTime<Utc>> {
-    Ok(query_scalar!(r#"SELECT now() AS "now!""#).fetch_one(db).await?)
-}
-
 /// What was revoked, and who was deactivated, since a time.
 ///
 /// # Errors

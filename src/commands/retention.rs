@@ -39,7 +39,7 @@ pub async fn run(Retention::Run(old): Retention) -> Result<(), Failure> {
         Some(name) => Some(retention::find_room(&db, name).await.map_err(failed)?),
         None => None,
     };
-    let before = retention::older_than(old.older_than).map_err(failed)?;
+    let before = retention::older_than(&db, old.older_than).await.map_err(failed)?;
     let word = if old.dry_run { "would be deleted" } else { "deleted" };
     let say = |(room, messages)| println!("room {room}: {messages} messages {word}");
     let (mut total, mut last) = (0, None);

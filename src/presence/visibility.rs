@@ -7,7 +7,7 @@
 use super::{Departure, Status, nodes::Row, of, store, typing};
 use crate::{
     app::App,
-    auth,
+    database,
     error::{Error, Result},
     payload::Fields,
     realtime::notification,
@@ -73,7 +73,7 @@ pub async fn set(app: &App, user: &UserId, invisible: bool) -> Result<()> {
 /// `UNAVAILABLE` without the database.
 pub async fn learn(app: &App, since: Option<DateTime<Utc>>) -> Result<DateTime<Utc>> {
     let _turn = app.presence.settings.lock().await;
-    let now = auth::store::now(&app.db).await?;
+    let now = database::now(&app.db).await?;
     for (user, invisible) in store::visibility_since(&app.db, since.unwrap_or(now - OVERLAP)).await? {
         apply(app, &user, invisible);
     }

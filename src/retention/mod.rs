@@ -13,6 +13,7 @@ pub use orders::{Order, OrderedSweep, Run, order};
 
 use crate::{
     app::App,
+    database,
     error::{Error, Result},
     messages::changes::deletion::{AT_ONCE, DeletedBy, delete_many, delete_untold},
     rooms::{self, RoomId, RoomRef},
@@ -40,13 +41,13 @@ pub struct Sweep<'a> {
     pub dry: bool,
 }
 
-/// The time before which messages are older than this.
+/// The time before which messages are older than this, by the clock that gave them theirs.
 ///
 /// # Errors
-/// `VALIDATION_ERROR` for a time before the calendar's beginning.
-pub fn older_than(age: Duration) -> Result<DateTime<Utc>> {
-    let age = TimeDelta::from_std(age).ok();
-    age.and_then(|age| Utc::now().checked_sub_signed(age)).ok_or_else(|| Error::field("olderThan", "range", "This is too long ago."))
+/// `VALIDATION_ERROR` for a time before the calendar's beginning, `UNAVAILABLE` without the database.
+pub async fn older_than(db: &PgPool, age: Duration) -> Result<DateTime<Utc>> {
+    let (now, age) = (database::now(db).await?, TimeDelta::from_std(age).ok());
+    age.and_then(|age| now.checked_sub_signed(age)).ok_or_else(|| Error::field("olderThan", "range", "This is too long ago."))
 }
 
 /// The room that somebody means who may see all, deleted ones included.

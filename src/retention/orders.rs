@@ -202,7 +202,7 @@ pub async fn order(app: &App, by: &Administrator, order: Order) -> Result<Run> {
         Some(name) => Some(find_room(&app.db, name).await?),
         None => None,
     };
-    let run = Run::new(by.id(), older_than(order.older_than)?, room, order.dry);
+    let run = Run::new(by.id(), older_than(&app.db, order.older_than).await?, room, order.dry);
     if !run.dry {
         app.ordered_sweep.begin(&run)?;
     }

@@ -12,7 +12,7 @@ use crate::{
     support::{
         Running, TestApp, TestSocket, TestUser,
         clock::Clock,
-        eventually,
+        eventually, ires_chat,
         json::{int, text},
         token,
     },
@@ -217,4 +217,22 @@ async fn p14_no_jump_of_the_clock_gives_more_than_the_limits_allow_or_takes_it_a
         tokio::time::sleep(Duration::from_millis(wait.unsigned_abs() + 20)).await;
     }
     assert_eq!(send().await["ok"], true);
+}
+
+/// Whoever runs it may have a wrong clock; what it deleted would be gone for good.
+#[tokio::test]
+async fn retention_goes_by_the_databases_clock() {
+    let Some(clock) = Clock::right("retention by a wrong clock") else { return };
+    let app = TestApp::start().await;
+    app.user("alice").await.say("general", "said just now").await;
+    let environment = [&clock.environment()[..], &[("DATABASE_URL", app.database.url())]].concat();
+    let dry_run = || ires_chat(&["retention", "run", "--older-than", "30d", "--dry-run"], &environment).stdout;
+
+    clock.set(40 * 24 * HOUR);
+    assert!(dry_run().starts_with("0 messages"), "{}", dry_run());
+
+    clock.set(0);
+    app.execute("UPDATE messages SET created_at = created_at - interval '40 days'").await;
+    clock.set(-40 * 24 * HOUR);
+    assert!(dry_run().contains("1 messages would be deleted"), "{}", dry_run());
 }
