@@ -94,7 +94,7 @@ async fn p8_a_server_that_stops_finishes_what_was_begun_and_begins_nothing_more(
 /// Each message has a tag of its own, and after the end everybody knows what became of theirs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p8_of_a_burst_in_which_the_server_stops_every_event_is_answered_once_or_its_connection_has_ended() {
-    let mut app = TestApp::with(&[("RUST_LOG", "warn")]).await;
+    let mut app = TestApp::with(&[&PATIENT[..], &[("RUST_LOG", "warn")]].concat()).await;
     let mut users = Vec::new();
     for number in 0..8 {
         users.push(app.user(&format!("u{number}")).await);
@@ -104,6 +104,8 @@ async fn p8_of_a_burst_in_which_the_server_stops_every_event_is_answered_once_or
     for user in &users {
         sockets.push(user.connect().await);
     }
+    let held = users[0].create_room("held").await;
+    let under_way = UnderWay::begin(&app, &users[0], &held).await;
     let mut sent = Vec::new();
     for number in 0..600 {
         for (who, socket) in sockets.iter().enumerate() {
@@ -115,21 +117,22 @@ async fn p8_of_a_burst_in_which_the_server_stops_every_event_is_answered_once_or
     sockets[0].ack(sent[0].1).await;
 
     app.begin_to_stop();
-    // A server that was quicker with all of that than this test is refuses more.
-    let more = async {
+    // A server that was quicker with all of that than this test is has more to refuse.
+    let refusal = async {
         for number in 600.. {
-            for (who, socket) in sockets.iter().enumerate().filter(|(_, socket)| socket.is_live()) {
-                let tag = format!("{who}-{number}");
-                let id = socket.post("chat:message", &json!({ "roomId": room, "content": tag, "clientMsgId": tag }));
-                sent.push((who, id, tag));
+            let tag = format!("0-{number}");
+            let id = sockets[0].post("chat:message", &json!({ "roomId": room, "content": tag, "clientMsgId": tag }));
+            sent.push((0, id, tag));
+            for (who, id, _) in &sent {
+                if sockets[*who].ack_count(*id) > 0 && sockets[*who].ack(*id).await["ok"] == false {
+                    return;
+                }
             }
-            if sockets.iter().all(|socket| !socket.is_live()) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    within(LIMIT, "the end of all sockets", more).await;
+    within(LIMIT, "a refusal", refusal).await;
+    under_way.finish().await.expect(200);
 
     for socket in &sockets {
         let end = socket.disconnected().await;
