@@ -55,7 +55,7 @@ async fn only_the_name_with_the_password_or_a_session_let_anybody_in() {
 
 #[tokio::test]
 async fn a_session_lets_in_again_until_its_time_is_over_and_is_another_for_each_log_in() {
-    let app = watched(&[("CHAT_ADMIN_SESSION_TTL", "3s")]).await;
+    let app = watched(&[("CHAT_ADMIN_SESSION_TTL", "8s")]).await;
     let (mut first, session) = AdminUi::log_in(&app).await;
     let (_second, other) = AdminUi::log_in(&app).await;
     assert!(session != other && session.len() >= 32, "{session} {other}");

@@ -3,12 +3,16 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use tokio::task::JoinHandle;
 
 use crate::support::{TestApp, TestUser, eventually, json::text};
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// For servers whose statements are held up for as long as the test needs: they wait for half of that.
+const PATIENT: [(&str, &str); 1] = [("CHAT_DATABASE_TIMEOUT", "30s")];
 
 /// Holds a table, or whatever else the statement holds, until the end of the connection.
 async fn holding(app: &TestApp, statement: &'static str) -> PgConnection {
@@ -34,24 +38,39 @@ async fn spend(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-/// Makes the commit of what changes this table take its time.
-async fn slow_commits_of(app: &TestApp, table: &str, seconds: f32) {
+/// Makes the commit of what changes this table wait at a gate, until whoever has closed it lets go.
+async fn commits_wait_at_a_gate(app: &TestApp, table: &str) -> PgConnection {
+    app.execute(&format!(
+        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER wait AFTER INSERT OR UPDATE ON {table}
+             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait();"
+    ))
+    .await;
+    holding(app, "SELECT pg_advisory_xact_lock(1)").await
+}
+
+/// Gives up a request whose commit waits at the gate, and opens that once the server may have noticed.
+async fn hang_up_at_the_gate<T>(app: &TestApp, request: JoinHandle<T>, gate: PgConnection) {
+    someone_waits(app, 1).await;
+    request.abort();
+    spend(Duration::from_millis(300)).await;
+    let_go(gate).await;
+}
+
+/// Makes what changes this table take its time, and then its commit: each so many seconds a row, which is less than a statement
+/// may take, and together more than somebody waits.
+async fn dawdle_with(app: &TestApp, table: &str, seconds: f32) {
     app.execute(&format!(
         "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END $$;
-         CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT OR UPDATE ON {table}
+         CREATE TRIGGER dawdle AFTER INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION dawdle();
+         CREATE CONSTRAINT TRIGGER dawdle_at_the_end AFTER INSERT OR UPDATE ON {table}
              DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION dawdle();"
     ))
     .await;
 }
 
-async fn commits_run(app: &TestApp) {
-    let committing = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
-    eventually("a commit under way", async || app.number(committing).await > 0).await;
-}
-
-async fn commits_are_over(app: &TestApp) {
-    let committing = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
-    eventually("the end of the commit", async || app.number(committing).await == 0).await;
+async fn dawdle_no_more(app: &TestApp) {
+    app.execute("DROP FUNCTION dawdle() CASCADE").await;
 }
 
 async fn is_online(asker: &TestUser, id: &str) -> bool {
@@ -60,7 +79,7 @@ async fn is_online(asker: &TestUser, id: &str) -> bool {
 
 #[tokio::test]
 async fn who_goes_while_being_let_in_does_not_stay_online() {
-    let app = TestApp::start().await;
+    let app = TestApp::with(&PATIENT).await;
     let (alice, ghost) = (app.user("alice").await, app.user("ghost").await);
     let tables = holding(&app, "LOCK TABLE room_members IN ACCESS EXCLUSIVE MODE").await;
     let socket = ghost.dial().open().await.unwrap();
@@ -79,7 +98,7 @@ async fn who_goes_while_being_let_in_does_not_stay_online() {
 
 #[tokio::test]
 async fn who_logged_in_while_the_handshakes_token_waited_for_the_database_stays_who_they_are() {
-    let app = TestApp::with(&[("CHAT_DATABASE_TIMEOUT", "1s")]).await;
+    let app = TestApp::with(&[("CHAT_DATABASE_TIMEOUT", "3s")]).await;
     let (alice, bob) = (app.user("alice").await, app.user("bob").await);
     let tables = holding(&app, "LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE").await;
     let socket = alice.dial().open().await.unwrap();
@@ -96,21 +115,17 @@ async fn who_logged_in_while_the_handshakes_token_waited_for_the_database_stays_
 
 #[tokio::test]
 async fn a_removal_whose_caller_hung_up_silences_the_removed_all_the_same() {
-    let app = TestApp::start().await;
+    let app = TestApp::with(&PATIENT).await;
     let (alice, bob) = (app.user("alice").await, app.user("bob").await);
     let room = alice.create_room_with("den", &[&bob]).await;
     let socket = bob.connect().await;
-    slow_commits_of(&app, "room_members", 0.5).await;
+    let gate = commits_wait_at_a_gate(&app, "room_members").await;
 
     let request = alice.request(reqwest::Method::DELETE, &format!("/rooms/{room}/members/bob"));
-    let removal = tokio::spawn(request.send());
-    commits_run(&app).await;
-    removal.abort();
-    commits_are_over(&app).await;
+    hang_up_at_the_gate(&app, tokio::spawn(request.send()), gate).await;
 
     let left = "SELECT count(*) FROM room_members WHERE user_id = 'bob' AND state = 'left'";
     eventually("the removal", async || app.number(left).await == 1).await;
-    app.execute("DROP TRIGGER dawdle ON room_members").await;
     eventually("the removal is told", async || !socket.seen("chat:room:left").is_empty()).await;
     alice.say(&room, "bob is gone, is he not?").await;
     socket.expect_silence("chat:message").await;
@@ -118,15 +133,13 @@ async fn a_removal_whose_caller_hung_up_silences_the_removed_all_the_same() {
 
 #[tokio::test]
 async fn a_revocation_whose_caller_hung_up_closes_the_sessions_sockets_all_the_same() {
-    let app = TestApp::start().await;
+    let app = TestApp::with(&PATIENT).await;
     let alice = app.user("alice").await;
     let socket = alice.connect().await;
-    slow_commits_of(&app, "sessions", 0.5).await;
+    let gate = commits_wait_at_a_gate(&app, "sessions").await;
 
     let logout = tokio::spawn(alice.request(reqwest::Method::POST, "/auth/logout").send());
-    commits_run(&app).await;
-    logout.abort();
-    commits_are_over(&app).await;
+    hang_up_at_the_gate(&app, logout, gate).await;
 
     let revoked = "SELECT count(*) FROM sessions WHERE revoked_at IS NOT NULL";
     eventually("the revocation", async || app.number(revoked).await == 1).await;
@@ -135,21 +148,16 @@ async fn a_revocation_whose_caller_hung_up_closes_the_sessions_sockets_all_the_s
 
 #[tokio::test]
 async fn a_join_that_was_committed_too_late_to_be_answered_is_complete_when_tried_again() {
-    let app = TestApp::with(&[("CHAT_DATABASE_TIMEOUT", "1s")]).await;
+    let app = TestApp::with(&[("CHAT_DATABASE_TIMEOUT", "3s")]).await;
     let (alice, bob) = (app.user("alice").await, app.user("bob").await);
     let room = alice.create_public_room("square").await;
     let (watcher, socket) = (alice.connect().await, bob.connect().await);
-    slow_commits_of(&app, "room_members", 0.9).await;
-    let rows = holding(&app, "SELECT FROM rooms FOR UPDATE").await;
-    let id = socket.post("chat:room:join", &json!(room));
-    someone_waits(&app, 1).await;
-    spend(Duration::from_millis(400)).await;
-    let_go(rows).await;
-    let first: Value = socket.ack(id).await;
+    dawdle_with(&app, "room_members", 1.6).await;
+    let first = socket.emit("chat:room:join", &json!(room)).await;
     assert_eq!(first["error"]["code"], "UNAVAILABLE", "{first}");
     let joined = "SELECT count(*) FROM room_members WHERE user_id = 'bob' AND state = 'joined' AND changed_seq > 0";
     eventually("the membership", async || app.number(joined).await == 1).await;
-    app.execute("DROP TRIGGER dawdle ON room_members").await;
+    dawdle_no_more(&app).await;
 
     socket.emit_ok("chat:room:join", &json!(room)).await;
 
@@ -160,20 +168,16 @@ async fn a_join_that_was_committed_too_late_to_be_answered_is_complete_when_trie
 
 #[tokio::test]
 async fn a_room_that_was_committed_too_late_to_be_answered_is_heard_by_all_when_tried_again() {
-    let app = TestApp::with(&[("CHAT_DATABASE_TIMEOUT", "1s")]).await;
+    let app = TestApp::with(&[("CHAT_DATABASE_TIMEOUT", "3s")]).await;
     let (alice, bob) = (app.user("alice").await, app.user("bob").await);
     let (maker, other) = (alice.connect().await, bob.connect().await);
-    slow_commits_of(&app, "room_members", 0.45).await;
-    let table = holding(&app, "LOCK TABLE room_members IN EXCLUSIVE MODE").await;
+    // Two members.
+    dawdle_with(&app, "room_members", 0.8).await;
     let room = json!({ "name": "den", "participants": ["bob"], "clientRoomId": "1" });
-    let id = maker.post("chat:room:create", &room);
-    someone_waits(&app, 1).await;
-    spend(Duration::from_millis(400)).await;
-    let_go(table).await;
-    let first: Value = maker.ack(id).await;
+    let first = maker.emit("chat:room:create", &room).await;
     assert_eq!(first["error"]["code"], "UNAVAILABLE", "{first}");
     eventually("the room", async || app.number("SELECT count(*) FROM rooms WHERE name = 'den'").await == 1).await;
-    app.execute("DROP TRIGGER dawdle ON room_members").await;
+    dawdle_no_more(&app).await;
 
     let made = maker.emit_ok("chat:room:create", &room).await;
 
@@ -184,7 +188,7 @@ async fn a_room_that_was_committed_too_late_to_be_answered_is_heard_by_all_when_
 
 #[tokio::test]
 async fn who_is_removed_while_waiting_to_invite_invites_nobody() {
-    let app = TestApp::start().await;
+    let app = TestApp::with(&PATIENT).await;
     let (alice, eve, _twin) = (app.user("alice").await, app.user("eve").await, app.user("twin").await);
     let room = alice.create_room_with("den", &[&eve]).await;
     let rows = holding(&app, "SELECT FROM rooms FOR UPDATE").await;

@@ -243,23 +243,21 @@ fn programs(dir: &TempDir, name: &str, script: &str) -> PathBuf {
 async fn a_restoration_that_is_killed_leaves_the_database_empty() {
     let dir = TempDir::new();
     let (_app, _, archive) = backed_up(&dir).await;
-    let script = "case $1 in --version) exec REAL \"$@\";; esac\nREAL \"$@\" | head -c 20000\nsleep 3";
+    let script = "case $1 in --version) exec REAL \"$@\";; esac\nREAL \"$@\" | head -c 20000\nsleep 20";
     let bin = programs(&dir, "pg_restore", script);
     let empty = Database::empty().await;
     let environment = [("DATABASE_URL", empty.url()), ("CHAT_PG_BIN", bin.to_str().unwrap())];
     let restoring = Running::ires_chat(Path::new("/"), &["backup", "restore", &archive], &environment);
-    let mut db = PgConnection::connect(empty.url()).await.unwrap();
     let amid = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'ires-chat backup' AND xact_start IS NOT NULL";
-    let amid = async |db: &mut PgConnection| sqlx::query_scalar::<_, i64>(amid).fetch_one(db).await.unwrap();
-    while amid(&mut db).await == 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    let is_amid = async || {
+        let mut db = PgConnection::connect(empty.url()).await.unwrap();
+        sqlx::query_scalar::<_, i64>(amid).fetch_one(&mut db).await.unwrap() > 0
+    };
+    eventually("a restoration that is in its middle", is_amid).await;
 
     drop(restoring);
 
-    while amid(&mut db).await > 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    eventually("its end", async || !is_amid().await).await;
     assert_eq!(tables(empty.url()).await, 0);
     assert_eq!(backup(&["restore", &archive], empty.url()).code, Some(0), "it can be tried again");
 }

@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use serde_json::{Value, json};
 
 use crate::support::{
-    TestApp, TestSocket, TestUser, cluster, eventually_within, ires_chat,
+    SLACK, TestApp, TestSocket, TestUser, cluster, eventually_within, ires_chat,
     json::{int, text},
 };
 
@@ -198,7 +198,7 @@ async fn p9_changes_while_postgres_is_killed_are_answered_and_done_whole_or_not_
             assert_eq!(socket.ack_count(*id), 1);
         }
         let works = async || author.emit("chat:message:edit", &json!({ "messageId": said["id"], "content": "after" })).await["ok"] == true;
-        eventually_within(Duration::from_secs(6), "an acknowledged edit", works).await;
+        eventually_within(Duration::from_secs(5) + SLACK, "an acknowledged edit", works).await;
         let read = crowd.read(said).await;
         assert!(int(&read["rev"]) > int(&acked["rev"]) && int(&read["editCount"]) > int(&acked["editCount"]), "{acked} is lost in {read}");
     }

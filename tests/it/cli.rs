@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Database, Finished, TestApp, TestUser, ires_chat, ires_chat_reading, json::text, token::SECRET};
+use crate::support::{Database, Finished, HeldPort, TestApp, TestUser, ires_chat, ires_chat_reading, json::text, token::SECRET};
 
 fn with_secret(arguments: &[&str]) -> Finished {
     ires_chat(arguments, &[("JWT_SECRET", SECRET)])
@@ -120,8 +120,9 @@ async fn two_servers_starting_on_an_empty_database_at_once_both_get_ready() {
 
 #[tokio::test]
 async fn health_is_0_for_a_ready_server_and_otherwise_not() {
-    let app = TestApp::start().await;
-    let port = app.base().rsplit(':').next().unwrap().to_owned();
+    let held = HeldPort::new();
+    let port = held.number().to_string();
+    let app = TestApp::with(&[("PORT", &port)]).await;
 
     let ready = ires_chat(&["health"], &[("PORT", &port)]);
     drop(app);

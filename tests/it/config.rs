@@ -1,6 +1,6 @@
 //! Settings: the seed's Configuration section, contract section 9. A start that cannot be right is refused in words.
 
-use crate::support::{Database, Finished, TestApp, UNSET, ires_chat, token::SECRET};
+use crate::support::{Database, Finished, TestApp, UNSET, eventually, ires_chat, token::SECRET};
 
 /// `serve` with these settings and otherwise good ones; `DATABASE_URL` points nowhere unless given.
 fn serve(settings: &[(&str, &str)]) -> Finished {
@@ -54,7 +54,7 @@ async fn a_short_secret_of_an_existing_system_passes_with_a_warning_when_allowed
 
     let app = TestApp::with(&settings).await;
 
-    assert!(app.logs().contains("WARN") && app.logs().contains("JWT_SECRET"), "{}", app.logs());
+    eventually("a warning", async || app.logs().contains("WARN") && app.logs().contains("JWT_SECRET")).await;
     assert!(!app.logs().contains("an-old-short-secret"));
 }
 
@@ -206,7 +206,7 @@ fn config_show_masks_every_secret() {
 async fn the_effective_configuration_is_logged_with_secrets_masked() {
     let app = TestApp::with(&[("CHAT_TYPING_TTL", "4321ms")]).await;
 
-    assert!(app.logs().contains("4321") || app.logs().contains("4.321"), "{}", app.logs());
+    eventually("the setting", async || app.logs().contains("4321") || app.logs().contains("4.321")).await;
     assert!(!app.logs().contains(SECRET));
 }
 

@@ -1,9 +1,11 @@
 //! Transports, namespaces, heartbeats: the seed's "WebSocket Configuration" and "Connection Errors", and the
 //! beginning of contract section 3.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use crate::support::{LIMIT, Refusal, TestApp, eventually, json::text, token, websocket, within};
+use crate::support::{Refusal, TestApp, eventually, json::text, token, websocket, within};
 
 /// Seed, WebSocket Configuration: `pingTimeout: 60000`, `pingInterval: 25000`, `maxHttpBufferSize: 1e6`.
 #[tokio::test]
@@ -98,7 +100,8 @@ async fn an_upgrade_that_is_not_finished_in_time_is_given_up() {
 
     let mut websocket = polling.open_upgrade().await;
 
-    within(LIMIT, "the end of the unfinished upgrade", websocket::ended(&mut websocket)).await;
+    // Without the setting it would take 10 s.
+    within(Duration::from_secs(9), "the end of the unfinished upgrade", websocket::ended(&mut websocket)).await;
     let again = alice.dial().polling().open_ready().await;
     again.say("general", "polling again").await;
     again.expect("chat:message").await;
@@ -175,18 +178,19 @@ async fn many_connects_on_one_transport_trouble_nobody() {
 
 #[tokio::test]
 async fn who_joins_no_namespace_is_cut_after_the_connect_timeout() {
-    let app = TestApp::with(&[("CHAT_CONNECT_TIMEOUT", "300ms")]).await;
+    let app = TestApp::with(&[("CHAT_CONNECT_TIMEOUT", "3s")]).await;
     let joined = app.user("alice").await.connect().await;
     let idle = app.dial().open_transport().await.unwrap();
 
-    idle.disconnected().await;
+    // Without the setting it would take 10 s.
+    within(Duration::from_secs(9), "the end of who joins nothing", idle.disconnected()).await;
 
     joined.settle().await;
 }
 
 #[tokio::test]
 async fn the_server_pings_and_keeps_who_answers() {
-    let app = TestApp::with(&[("CHAT_PING_INTERVAL", "100ms"), ("CHAT_PING_TIMEOUT", "300ms")]).await;
+    let app = TestApp::with(&[("CHAT_PING_INTERVAL", "100ms"), ("CHAT_PING_TIMEOUT", "3s")]).await;
     let answering = app.user("alice").await.connect().await;
     let deaf = app.user("bob").await.connect().await;
 

@@ -28,8 +28,10 @@ async fn a_request_that_is_given_up_while_its_transaction_begins_leaves_the_conn
     let ask = || tokio::spawn(alice.request(Method::GET, &path).send());
 
     // Both connections are warm, so that the next thing they are used for is the transaction itself.
-    let mut asked = Vec::new();
+    let (mut asked, mut attempts) = (Vec::new(), 0);
     while left_in_a_transaction(&app.database).await < 2 {
+        attempts += 1;
+        assert!(attempts <= 10, "no request was caught while its transaction began");
         proxy.set(Flow::Everything);
         let (one, two) = tokio::join!(ask(), ask());
         assert!(one.unwrap().unwrap().status().is_success() && two.unwrap().unwrap().status().is_success());

@@ -71,7 +71,7 @@ fn the_package_holds_the_sources_the_types_and_the_readme_and_nothing_else() {
 async fn tokens_are_renewed_on_the_connection_refreshed_and_given_up_when_the_server_says_so() {
     let Some(directory) = installed() else { return };
     for mode in ["lenient", "strict"] {
-        let app = TestApp::with(&[("CHAT_ACCESS_TOKEN_TTL", "3s"), ("CHAT_TOKEN_GRACE", "1s"), ("CHAT_AUTH_MODE", mode)]).await;
+        let app = TestApp::with(&[("CHAT_ACCESS_TOKEN_TTL", "6s"), ("CHAT_TOKEN_GRACE", "2s"), ("CHAT_AUTH_MODE", mode)]).await;
 
         let node = run(directory, "node", &["e2e/tokens.js", app.base(), token::SECRET]);
 

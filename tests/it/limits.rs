@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::{
-    TestApp, TestUser, code,
+    TestApp, TestUser, code, eventually,
     json::{int, text},
     token,
 };
@@ -110,7 +110,7 @@ async fn a_message_over_rest_and_over_any_socket_takes_of_one_bucket() {
 
 #[tokio::test]
 async fn who_waits_as_long_as_is_said_is_served_and_the_refused_message_did_not_use_up_its_id() {
-    let app = limited(&[("CHAT_LIMIT_MESSAGE", "1/1/1s")]).await;
+    let app = limited(&[("CHAT_LIMIT_MESSAGE", "1/1/4s")]).await;
     let alice = app.user("alice").await.connect().await;
     alice.say("general", "one").await;
     let two = json!({ "content": "two", "clientMsgId": "two" });
@@ -280,16 +280,17 @@ async fn without_limits_nobody_is_limited() {
     assert_eq!((&two.ready["limits"]["rates"], &two.ready["limits"]["connections"]), (&json!({}), &Value::Null));
 }
 
-/// How long the slowest of so many messages of somebody took.
-async fn slowest(user: &TestUser, count: usize) -> Duration {
+/// How long each of a hundred messages of somebody took, the quickest first.
+async fn times_of_a_hundred(user: &TestUser) -> Vec<Duration> {
     let socket = user.connect().await;
-    let mut slowest = Duration::ZERO;
-    for number in 0..count {
+    let mut times = Vec::new();
+    for number in 0..100 {
         let begun = Instant::now();
         socket.say("general", &format!("{number}")).await;
-        slowest = slowest.max(begun.elapsed());
+        times.push(begun.elapsed());
     }
-    slowest
+    times.sort_unstable();
+    times
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -301,17 +302,19 @@ async fn a_flood_of_100_000_events_is_cut_off_and_others_are_served() {
     for _ in 0..100_000 {
         flooder.post("chat:message", &json!({ "content": "flood" }));
     }
-    let took = slowest(&other, 100).await;
+    let times = times_of_a_hundred(&other).await;
 
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    // But for a few, with which the machine itself, full of that flood, may be slow.
+    assert!(times[94] < Duration::from_secs(2), "{times:?}");
     flooder.disconnected().await;
     let errors = flooder.seen("system:error");
     assert!((100..2_000).contains(&errors.len()), "{} errors", errors.len());
     assert!(errors.iter().all(|error| code(error) == "RATE_LIMITED"));
     let said: Vec<_> = other.history("general").await.into_iter().filter(|message| message["sender"]["id"] == "flooder").collect();
     assert!((10..200).contains(&said.len()), "{}", said.len());
-    let logged = app.logs().lines().filter(|line| line.contains("too much is done at once")).count();
-    assert!((1..10).contains(&logged), "{logged}");
+    let logged = || app.logs().lines().filter(|line| line.contains("too much is done at once")).count();
+    eventually("a line", async || logged() > 0).await;
+    assert!(logged() < 10, "{}", logged());
     // Who floods may come again, and is cut off sooner.
     let again = app.user("flooder").await.connect().await;
     for _ in 0..2_000 {

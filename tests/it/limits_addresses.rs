@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Refusal, Reply, TestApp, code, token};
+use crate::support::{Refusal, Reply, TestApp, code, eventually, token};
 
 const PASSWORD: &str = "correct horse battery staple";
 
@@ -50,7 +50,9 @@ async fn nobody_gets_another_address_by_saying_so() {
     assert_eq!(log_in(&app, "c", &["203.0.113.3"]).await.status, 429);
     // Whoever forgot to name their proxy is told, once.
     assert_eq!(log_in(&app, "d", &["203.0.113.4"]).await.status, 429);
-    assert_eq!(app.logs().matches("CHAT_TRUSTED_PROXIES").count(), 1);
+    let told = || app.logs().matches("CHAT_TRUSTED_PROXIES").count();
+    eventually("a warning", async || told() > 0).await;
+    assert_eq!(told(), 1);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::support::{Refusal, TestApp, TestSocket, TestUser, code, eventually, token};
+use crate::support::{LIMIT, Refusal, TestApp, TestSocket, TestUser, code, eventually, token, within};
 
 async fn limited(settings: &[(&str, &str)]) -> TestApp {
     TestApp::with(&[&[("CHAT_LIMITS", "on")], settings].concat()).await
@@ -46,21 +46,23 @@ async fn in_strict_mode_the_limit_is_told_in_the_handshake() {
 
 #[tokio::test]
 async fn a_place_is_given_back_however_a_connection_ends() {
-    let settings =
-        [("CHAT_CONNECTIONS_PER_USER", "1"), ("CHAT_LIMIT_CONNECT", "off"), ("CHAT_PING_INTERVAL", "300ms"), ("CHAT_PING_TIMEOUT", "300ms")];
+    let settings = [("CHAT_CONNECTIONS_PER_USER", "1"), ("CHAT_LIMIT_CONNECT", "off"), ("CHAT_PING_INTERVAL", "300ms"), ("CHAT_PING_TIMEOUT", "3s")];
     let app = limited(&settings).await;
     let alice = app.user("alice").await;
     let again = async |how: &str| eventually(&format!("a place after {how}"), async || gets_in(&alice).await).await;
     // Each of these must have had the one place itself.
     let sole = async |polling: bool| -> TestSocket {
-        let mut socket = None;
         eventually("the one place", async || gets_in(&alice).await).await;
-        while socket.is_none() {
-            let dial = if polling { alice.dial().polling() } else { alice.dial() };
-            let opened = dial.open().await.unwrap();
-            socket = opened.is_ready().await.then_some(opened);
-        }
-        socket.unwrap()
+        let dial = if polling { alice.dial().polling() } else { alice.dial() };
+        let first = async {
+            loop {
+                let opened = dial.open().await.unwrap();
+                if opened.is_ready().await {
+                    return opened;
+                }
+            }
+        };
+        within(LIMIT, "the one place", first).await
     };
 
     sole(false).await.close().await;
@@ -110,7 +112,7 @@ async fn fifty_who_connect_at_once_never_exceed_the_limit() {
 #[tokio::test]
 async fn an_address_has_so_many_connections_and_the_next_handshake_is_refused() {
     let settings =
-        [("CHAT_CONNECTIONS_PER_IP", "3"), ("CHAT_LIMIT_CONNECT", "off"), ("CHAT_TRUSTED_PROXIES", "127.0.0.1"), ("CHAT_CONNECT_TIMEOUT", "500ms")];
+        [("CHAT_CONNECTIONS_PER_IP", "3"), ("CHAT_LIMIT_CONNECT", "off"), ("CHAT_TRUSTED_PROXIES", "127.0.0.1"), ("CHAT_CONNECT_TIMEOUT", "4s")];
     let app = limited(&settings).await;
     let (alice, bob) = (app.user("alice").await, app.user("bob").await);
     let one = alice.connect().await;

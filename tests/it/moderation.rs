@@ -172,7 +172,7 @@ async fn a_muted_member_hears_and_does_not_speak_until_it_is_lifted() {
 async fn a_mute_ends_by_itself_or_never() {
     let den = Den::start().await;
     let spoken = json!({ "roomId": den.room, "content": "x" });
-    den.owner.emit_ok("chat:room:mute", &den.upon("bob", json!({ "durationMs": 700 }))).await;
+    den.owner.emit_ok("chat:room:mute", &den.upon("bob", json!({ "durationMs": 4_000 }))).await;
     assert_eq!(den.member.code_of("chat:message", &spoken).await, "MUTED");
 
     let speaks = async || den.member.emit("chat:message", &spoken).await["ok"] == true;

@@ -132,7 +132,7 @@ async fn hiding_the_last_shown_socket_of_all_servers_is_the_edge() {
 
 #[tokio::test]
 async fn users_who_change_the_server_within_the_grace_never_went() {
-    let pair = Pair::start(&[("CHAT_PRESENCE_GRACE", "3s")]).await;
+    let pair = Pair::start(&[("CHAT_PRESENCE_GRACE", "6s")]).await;
     let (here, there) = (pair.app.user("bob").await.connect().await, pair.user("carol").await.connect().await);
     let (alice, dave) = (pair.user("alice").await, pair.user("dave").await);
     let (first, gone) = (alice.connect().await, dave.connect().await);
@@ -154,22 +154,23 @@ async fn users_who_change_the_server_within_the_grace_never_went() {
 
 #[tokio::test]
 async fn the_users_of_a_killed_server_go_when_its_lease_is_over_and_were_last_seen_when_it_was_renewed() {
-    let pair = Pair::start(&[("CHAT_NODE_LEASE", "2s")]).await;
+    let pair = Pair::start(&[("CHAT_NODE_LEASE", "4s")]).await;
     let (bob, alice) = (pair.app.user("bob").await, pair.user("alice").await);
     let (watcher, _alice, hidden) = (bob.connect().await, alice.connect().await, pair.user("mia").await.connect().await);
     about(&watcher, "status:online", "alice").await;
     about(&watcher, "status:online", "mia").await;
     hidden.emit_ok("status:update", &json!({ "isOnline": false })).await;
     about(&watcher, "status:offline", "mia").await;
-    let begun = Instant::now();
-    let killed_at = chrono::Utc::now();
+    let before = chrono::Utc::now();
 
     drop(pair.second);
 
+    let (after, killed) = (chrono::Utc::now(), Instant::now());
     let told = about(&watcher, "status:offline", "alice").await;
-    assert!(begun.elapsed() < Duration::from_secs(9), "after {:?}", begun.elapsed());
+    // Were the lease the usual one, two thirds of it at the least, 10 s, would be left.
+    assert!(killed.elapsed() < Duration::from_secs(10), "after {:?}", killed.elapsed());
     let seen = chrono::DateTime::parse_from_rfc3339(text(&told["lastSeenAt"])).unwrap();
-    assert!(seen < killed_at + chrono::Duration::milliseconds(500) && seen > killed_at - chrono::Duration::seconds(3), "{told}");
+    assert!(seen <= after && seen > before - chrono::Duration::seconds(4), "{told}");
     eventually("one node", async || pair.app.number("SELECT count(*) FROM nodes").await == 1).await;
     let asked = bob.get("/users/alice/presence").await.expect(200);
     assert_eq!((&asked["isOnline"], &asked["lastSeenAt"]), (&json!(false), &told["lastSeenAt"]));
@@ -181,11 +182,11 @@ async fn the_users_of_a_killed_server_go_when_its_lease_is_over_and_were_last_se
 async fn the_users_of_a_frozen_server_go_and_come_again_when_it_wakes() {
     let pair = Pair::start(&[("CHAT_NODE_LEASE", "4s")]).await;
     let (bob, alice, carol) = (pair.app.user("bob").await, pair.user("alice").await, pair.user("carol").await);
-    let (watcher, socket, beside) = (bob.connect().await, alice.connect().await, carol.connect().await);
-    about(&watcher, "status:online", "alice").await;
+    let (beside, watcher, socket) = (carol.connect().await, bob.connect().await, alice.connect().await);
+    for listener in [&watcher, &beside] {
+        about(listener, "status:online", "alice").await;
+    }
     about(&beside, "status:online", "bob").await;
-    // Who came a moment after her did not hear of it.
-    let (known, _) = edges(&beside, "alice");
 
     kill_process(pair.second.pid(), Signal::STOP).unwrap();
     about(&watcher, "status:offline", "alice").await;
@@ -197,7 +198,7 @@ async fn the_users_of_a_frozen_server_go_and_come_again_when_it_wakes() {
     for listener in [&watcher, &beside] {
         about(listener, "status:offline", "alice").await;
     }
-    assert_eq!((edges(&beside, "alice"), edges(&beside, "bob")), ((known, 1), (1, 0)), "who was frozen with them saw them all the time");
+    assert_eq!((edges(&beside, "alice"), edges(&beside, "bob")), ((1, 1), (1, 0)), "who was frozen with them saw them all the time");
 }
 
 #[tokio::test]
@@ -228,15 +229,15 @@ async fn nobody_hears_of_those_who_come_back(settings: &[(&str, &str)], end: imp
         den[0].create_room_with("den", &den[1..].iter().collect::<Vec<_>>()).await;
     }
     let before = join_all(users.iter().map(TestUser::connect)).await;
-    let heard = before[1].hears_within(Duration::from_secs(10), "status:online", |_| true).await;
-    assert!(heard.is_some(), "edges are told here");
+    let hears = async || before[..FRIENDS].iter().any(|friend| !friend.seen("status:online").is_empty());
+    eventually("edges, which are told here", hears).await;
     eventually("all rows", async || app.number("SELECT count(*) FROM connections").await == TOTAL).await;
 
     end(&mut app).await;
     app.start_again();
     let back = join_all(users[1..].iter().map(|user| user.at(app.base())).map(async |user| user.connect().await)).await;
 
-    let gone = eventually_within(Duration::from_secs(20), "who is gone", async || !back[0].seen("status:offline").is_empty());
+    let gone = eventually_within(Duration::from_secs(40), "who is gone", async || !back[0].seen("status:offline").is_empty());
     gone.await;
     for (number, socket) in back.iter().enumerate() {
         socket.settle().await;
@@ -250,13 +251,13 @@ async fn nobody_hears_of_those_who_come_back(settings: &[(&str, &str)], end: imp
 /// Issue 5, part 3: 180 clients come back, and there are no more presence events than there must be: those about who does not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_kill_9_and_a_restart_nobody_hears_of_those_who_come_back_in_time() {
-    let settings = [("CHAT_NODE_LEASE", "8s"), ("CHAT_PRESENCE_GRACE", "1s")];
+    let settings = [("CHAT_NODE_LEASE", "14s"), ("CHAT_PRESENCE_GRACE", "1s")];
     nobody_hears_of_those_who_come_back(&settings, async |app| app.kill_9()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_stop_and_a_restart_nobody_hears_of_those_who_come_back_in_time() {
-    let settings = [("CHAT_NODE_LEASE", "1h"), ("CHAT_PRESENCE_GRACE", "8s")];
+    let settings = [("CHAT_NODE_LEASE", "1h"), ("CHAT_PRESENCE_GRACE", "14s")];
     nobody_hears_of_those_who_come_back(&settings, async |app| assert_eq!(app.stop().code(), Some(0))).await;
 }
 
@@ -283,9 +284,12 @@ async fn a_server_that_starts_cleans_up_after_one_that_died_long_ago() {
     assert!(!is_online(&app.user("bob").await, "alice").await);
 }
 
+/// Longer than the second for which a server pauses after it could not write, so that each is patient until the other has a lease.
+const LEASE: Duration = Duration::from_secs(4);
+
 async fn outage(hurt: impl Fn(&cluster::Server), during: impl AsyncFn(&Pair)) {
     let postgres = cluster::exclusive();
-    let settings = [("CHAT_NODE_LEASE", "1s"), ("CHAT_PRESENCE_GRACE", "500ms")];
+    let settings = [("CHAT_NODE_LEASE", "4s"), ("CHAT_PRESENCE_GRACE", "500ms")];
     let pair = Pair::beside(TestApp::on_cluster(&postgres, &settings).await, &settings);
     let (bob, alice, carol) = (pair.app.user("bob").await, pair.user("alice").await, pair.user("carol").await);
     let (watcher, socket, leaver) = (bob.connect().await, alice.connect().await, carol.connect().await);
@@ -318,10 +322,11 @@ async fn p9_a_crash_of_postgres_makes_nobody_come_or_go() {
 #[tokio::test]
 async fn p9_while_postgres_is_away_presence_stays_and_who_went_is_told_of_afterwards() {
     outage(cluster::Server::stop, async |pair| {
+        let stopped = Instant::now();
         let alice = pair.app.holder("alice", crate::support::token::of("alice"));
         eventually("an outage that is noticed", async || alice.get("/users/bob/presence").await.status == 503).await;
         // It is time itself that has to pass: that of a lease.
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        tokio::time::sleep((LEASE + Duration::from_millis(100)).saturating_sub(stopped.elapsed())).await;
     })
     .await;
 }

@@ -242,7 +242,11 @@ async fn log_in_takes_the_same_time_whoever_is_asked_for() {
 
     assert!(most < least * 2, "{accounts:?}: {fastest:?}");
     // It is the hash that takes it: without one an answer takes a millisecond or two.
-    let begun = Instant::now();
-    log_in(&app, "nobody", "").await.expect(400);
-    assert!(begun.elapsed() < least, "{least:?}");
+    let mut without = Duration::MAX;
+    for _ in 0..10 {
+        let begun = Instant::now();
+        log_in(&app, "nobody", "").await.expect(400);
+        without = without.min(begun.elapsed());
+    }
+    assert!(without < least, "{without:?} {least:?}");
 }

@@ -53,7 +53,7 @@ async fn status_offline_is_told_at_the_last_socket_only() {
 /// The grace makes a page reload silent: another user, who went later and stayed away, is told first.
 #[tokio::test]
 async fn a_reload_within_the_grace_is_silent() {
-    let app = TestApp::with(&[("CHAT_PRESENCE_GRACE", "1s")]).await;
+    let app = TestApp::with(&[("CHAT_PRESENCE_GRACE", "4s")]).await;
     let watcher = app.user("bob").await.connect().await;
     let (alice, carol) = (app.user("alice").await, app.user("carol").await.connect().await);
     alice.connect().await.close().await;

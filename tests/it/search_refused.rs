@@ -153,7 +153,7 @@ async fn a_search_that_takes_too_long_is_unavailable_and_delays_nobody() {
 /// There are four places for searches: one user has three at the most.
 #[tokio::test]
 async fn one_user_does_not_take_all_places_for_searches() {
-    let app = TestApp::with(&[("CHAT_LIMITS", "on")]).await;
+    let app = TestApp::with(&[("CHAT_LIMITS", "on"), ("CHAT_DATABASE_TIMEOUT", "30s")]).await;
     let (alice, bob) = (app.user("alice").await, app.user("bob").await);
     alice.say("general", "hello").await;
     let mut holder = app.sql().await;

@@ -87,7 +87,7 @@ async fn moderators_make_a_room_slow_and_change_nothing_else() {
 
 #[tokio::test]
 async fn who_waits_as_long_as_is_said_is_heard() {
-    let den = slow_den(1).await;
+    let den = slow_den(4).await;
     den.member.say(&den.room, "one").await;
     let two = json!({ "roomId": den.room, "content": "two", "clientMsgId": "two" });
 

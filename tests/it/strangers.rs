@@ -141,21 +141,24 @@ async fn what_is_answered_in_ones_own_room_cannot_be_in_another() {
     }
 }
 
-/// The fastest of many, asked in turn: whatever else the machine does, both take as long.
+/// The fastest of many, asked in turn: whatever else the machine does, both take as long. The busier it is, the more are asked.
 #[tokio::test]
 async fn what_is_private_and_what_is_not_there_are_refused_in_the_same_time() {
     let Scene { app: _app, eve, room, message, .. } = scene().await;
     for path in ["/rooms/{room}", "/rooms/{room}/messages", "/messages/{id}", "/messages/{id}/edits"] {
         let mut fastest = [Duration::MAX; 2];
-        for _ in 0..40 {
+        let ratio = |fastest: &[Duration; 2]| fastest[0].as_secs_f64() / fastest[1].as_secs_f64();
+        for tries in 0..240 {
+            if tries >= 40 && (0.7..1.4).contains(&ratio(&fastest)) {
+                break;
+            }
             for (place, (room, message)) in [(room.as_str(), message.as_str()), (NONE, NONE)].into_iter().enumerate() {
                 let begun = Instant::now();
                 eve.get(&filled(path, room, message)).await.refused(404);
                 fastest[place] = fastest[place].min(begun.elapsed());
             }
         }
-        let ratio = fastest[0].as_secs_f64() / fastest[1].as_secs_f64();
-        assert!((0.5..2.0).contains(&ratio), "{path}: {fastest:?}");
+        assert!((0.5..2.0).contains(&ratio(&fastest)), "{path}: {fastest:?}");
     }
 }
 

@@ -5,7 +5,7 @@ const assert = require('node:assert/strict');
 const { io } = require('socket.io-client-newest');
 
 const [url, password, token] = process.argv.slice(2);
-const LIMIT = 10_000;
+const LIMIT = 20_000;
 
 function within(what, promise) {
   let timer;

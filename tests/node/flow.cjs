@@ -6,7 +6,7 @@ const assert = require('node:assert/strict');
 const [client, transports, url, tokenA, tokenB, oldToken] = process.argv.slice(2);
 const { io } = require(client);
 
-const LIMIT = 10_000;
+const LIMIT = 20_000;
 // Two runs in one server must not meet each other's messages.
 const run = `${client} ${transports}`;
 

@@ -19,7 +19,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_ires-chat");
 pub const UNSET: &str = "<unset>";
 
 /// Anything that a process has to say at the beginning, it says within this time, also on a busy machine.
-pub const START_LIMIT: Duration = Duration::from_secs(30);
+pub const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// What a command that ran to its end left behind.
 pub struct Finished {

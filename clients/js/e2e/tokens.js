@@ -1,13 +1,13 @@
 // Tokens against the real server: renewed on the connection, refreshed for an own account, refused, and revoked.
 //
-// Usage: node tokens.js URL SECRET, of a server whose own access tokens last 3 s, with no grace after that.
+// Usage: node tokens.js URL SECRET, of a server whose own access tokens last 6 s, with a grace of 2 s after that.
 
 import assert from 'node:assert/strict';
 import { IresChat } from 'ires-chat-client';
 import { mint } from './world.js';
 
 const [url, secret] = process.argv.slice(2);
-const LIMIT = 15_000;
+const LIMIT = 30_000;
 
 /** The next time that something is told. */
 function told(chat, name, fits = () => true) {
