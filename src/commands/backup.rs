@@ -1,6 +1,7 @@
 //! `ires-chat backup`: archives of the database, made, tried out and brought back.
 
 use super::{
+    Signals,
     doctor::{examine_data, is_content, print},
     failed, options,
 };
@@ -18,10 +19,7 @@ use std::{
     process,
     time::Duration,
 };
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    task::spawn_blocking,
-};
+use tokio::task::spawn_blocking;
 
 /// What to do.
 #[derive(Subcommand)]
@@ -57,9 +55,10 @@ pub struct Named {
 pub async fn run(backup: Backup) -> Result<(), Failure> {
     match backup {
         Backup::Create(Named { archive, database }) => {
-            let options = options(database, "backup")?;
+            let (options, mut signals) = (options(database, "backup")?, Signals::new()?);
             database::inspect(&options, true).await.map_err(Failure::Unavailable)?;
-            let manifest = backup::create(&options, &archive.file, archive.pg_bin).await.map_err(failed)?;
+            let creating = async { backup::create(&options, &archive.file, archive.pg_bin).await.map_err(failed) };
+            let manifest = signals.or(creating).await?;
             println!("{}: {}", archive.file.display(), summary(&manifest));
             Ok(())
         }
@@ -96,14 +95,10 @@ async fn verify(archive: Archive) -> Result<(), Failure> {
     // Nothing here has to survive a crash.
     let settings = vec![setting("fsync", "off"), setting("full_page_writes", "off"), setting("synchronous_commit", "off")];
     let place = Options { dir: dir.0.clone(), pg_bin: archive.pg_bin.clone(), settings };
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate()).map_err(failed)?, signal(SignalKind::interrupt()).map_err(failed)?);
+    let mut signals = Signals::new()?;
     let cluster = spawn_blocking(move || Cluster::start(&place)).await.map_err(failed)?.map_err(|error| Failure::Unavailable(error.to_string()))?;
     let options = database::options(&Secret::new(cluster.database_url()), Duration::from_mins(1)).map_err(failed)?;
-    let verified = tokio::select! {
-        verified = restore(&options, archive) => verified,
-        _ = terminate.recv() => Err(failed("interrupted")),
-        _ = interrupt.recv() => Err(failed("interrupted")),
-    };
+    let verified = signals.or(restore(&options, archive)).await;
     let home = cluster.data_dir().parent().map(Path::to_owned);
     spawn_blocking(move || cluster.stop()).await.map_err(failed)?.map_err(failed)?;
     drop(home.map(Scratch));

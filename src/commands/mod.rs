@@ -19,6 +19,7 @@ use ires_chat::{
     database,
 };
 use sqlx::{PgConnection, PgPool, postgres::PgConnectOptions};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Connects to the database of a command, which says its name there.
 async fn connect(settings: DatabaseSettings, command: &str) -> Result<PgConnection, Failure> {
@@ -43,4 +44,33 @@ fn options(mut settings: DatabaseSettings, command: &str) -> Result<PgConnectOpt
 /// A failure of something that was tried.
 fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::Failed(error.to_string())
+}
+
+/// SIGTERM and SIGINT, from now on.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let of = |kind| signal(kind).map_err(failed);
+        Ok(Self { terminate: of(SignalKind::terminate())?, interrupt: of(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next one.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Does something that may be given up, unless one of them comes first.
+    async fn or<T>(&mut self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        tokio::select! {
+            done = work => done,
+            () = self.next() => Err(failed("interrupted")),
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! `ires-chat serve`: the server, from the Postgres of `DATABASE_URL`.
 
-use super::failed;
+use super::{Signals, failed};
 use crate::{Failure, init_logs};
 use axum::Router;
 use ires_chat::{
@@ -10,11 +10,7 @@ use ires_chat::{
     systemd::Systemd,
 };
 use std::{net::SocketAddr, pin::pin};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
-};
+use tokio::{net::TcpListener, sync::watch};
 
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(settings: Settings) -> Result<(), Failure> {
@@ -41,7 +37,7 @@ pub async fn bind(settings: &HttpSettings) -> Result<TcpListener, Failure> {
 /// Serves until a signal, and says where. A second signal ends it at once.
 pub async fn listen(listener: TcpListener, app: App, pages: Router<App>, announce: impl FnOnce(SocketAddr)) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(failed)?;
-    let mut signals = Signals::new().map_err(failed)?;
+    let mut signals = Signals::new()?;
     let systemd = Systemd::of_environment();
     let (stop, stopped) = watch::channel(false);
     let mut serving = pin!(server::serve(listener, app, pages, stopped));
@@ -59,25 +55,5 @@ pub async fn listen(listener: TcpListener, app: App, pages: Router<App>, announc
         ended = serving => ended.map_err(failed),
         () = signals.next() => Err(Failure::Failed("ended by a second signal, before all was finished".to_owned())),
         never = systemd.keep_watch() => match never {},
-    }
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// Waits for the next one.
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
     }
 }
