@@ -6,14 +6,21 @@
 mod commands;
 
 use clap::{
-    CommandFactory, Parser, Subcommand,
+    Arg, CommandFactory, Parser, Subcommand,
     error::{ContextKind, ContextValue},
 };
 use ires_chat::{
     config::{LogSettings, Settings, unknown_variables},
     telemetry,
 };
-use std::{error::Error, process::ExitCode};
+use std::{
+    env,
+    error::Error,
+    fs,
+    io::{Write, stderr},
+    path::Path,
+    process::ExitCode,
+};
 
 /// A chat backend that speaks Socket.IO and keeps every message in Postgres before anybody sees it.
 #[derive(Parser)]
@@ -74,6 +81,8 @@ pub enum Failure {
     Failed(String),
     /// The database, or the server, is not there.
     Unavailable(String),
+    /// It was called wrongly.
+    Misused(String),
     /// The settings are wrong.
     Misconfigured(String),
 }
@@ -82,19 +91,19 @@ impl Failure {
     fn report(&self) -> ExitCode {
         let (message, code) = match self {
             Self::Failed(message) => (message, 1),
+            Self::Misused(message) => (message, 2),
             Self::Unavailable(message) => (message, 69),
             Self::Misconfigured(message) => (message, 78),
         };
-        eprintln!("ires-chat: {message}");
+        // The exit code says it to whom does not read it.
+        let _ = writeln!(stderr(), "ires-chat: {message}");
         ExitCode::from(code)
     }
 }
 
 fn main() -> ExitCode {
-    match dotenvy::dotenv() {
-        Ok(_) => {}
-        Err(error) if error.not_found() => {}
-        Err(error) => return Failure::Misconfigured(format!(".env: {error}")).report(),
+    if let Err(fault) = read_dot_env() {
+        return Failure::Misconfigured(fault).report();
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -116,30 +125,58 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says what is wrong with the arguments; a bad value from the environment is named by its variable.
+/// Reads the `.env` of this directory, or of the nearest one above it that has one: it says what the environment does not.
+fn read_dot_env() -> Result<(), String> {
+    let directory = env::current_dir().unwrap_or_default();
+    let Some(path) = directory.ancestors().map(|directory| directory.join(".env")).find(|path| path.is_file()) else { return Ok(()) };
+    dotenvy::from_path(&path).map_err(|error| match error {
+        // The text is most often that of a secret.
+        dotenvy::Error::LineParse(text, _) => {
+            format!(
+                "{}: line {} cannot be read: put a value with blanks, quotes or backslashes into single quotes",
+                path.display(),
+                line_of(&path, &text)
+            )
+        }
+        error => format!("{}: {error}", path.display()),
+    })
+}
+
+/// Which line of a file a text begins in that was found there.
+fn line_of(path: &Path, text: &str) -> usize {
+    let (file, begin) = (fs::read_to_string(path).unwrap_or_default(), text.lines().next().unwrap_or_default().trim());
+    let is_it = |line: &str| !line.trim_start().starts_with('#') && line.contains(begin);
+    file.lines().position(is_it).unwrap_or_default() + 1
+}
+
+/// Says what is wrong with the arguments; a bad value from the environment is named by its variable. One that may hold a password is not
+/// shown.
 fn explain(error: &clap::Error) -> ExitCode {
     let told = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
     };
     let argument = told(ContextKind::InvalidArg).and_then(|shown| shown.strip_prefix("--")?.split([' ', '=']).next());
-    let variable = argument.and_then(|name| variable_of(&Cli::command(), name));
-    match (variable, told(ContextKind::InvalidValue)) {
-        (Some(variable), Some(value)) if std::env::var(&variable).is_ok_and(|given| given.contains(value)) => {
-            let reason = error.source().map(|source| format!(": {source}")).unwrap_or_default();
-            Failure::Misconfigured(format!("{variable} has a bad value {value:?}{reason}")).report()
+    let setting = argument.and_then(|name| setting_of(&Cli::command(), name));
+    if let (Some((setting, variable)), Some(value)) = (setting, told(ContextKind::InvalidValue)) {
+        let shown = if setting.is_hide_env_values_set() { String::new() } else { format!(" {value:?}") };
+        let fault = format!("has a bad value{shown}{}", error.source().map(|source| format!(": {source}")).unwrap_or_default());
+        if env::var(&variable).is_ok_and(|given| given.contains(value)) {
+            return Failure::Misconfigured(format!("{variable} {fault}")).report();
         }
-        _ => {
-            let _ = error.print();
-            ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+        if setting.is_hide_env_values_set() {
+            return Failure::Misused(format!("--{} {fault}", setting.get_long().unwrap_or_default())).report();
         }
     }
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { 2 } else { 0 })
 }
 
-fn variable_of(command: &clap::Command, argument: &str) -> Option<String> {
-    let own = command.get_arguments().find(|own| own.get_long() == Some(argument));
-    let variable = own.and_then(|own| own.get_env()?.to_str().map(str::to_owned));
-    variable.or_else(|| command.get_subcommands().find_map(|command| variable_of(command, argument)))
+/// The setting of a flag, and its variable.
+fn setting_of(command: &clap::Command, flag: &str) -> Option<(Arg, String)> {
+    let own = command.get_arguments().find(|own| own.get_long() == Some(flag));
+    let setting = own.and_then(|own| Some((own.clone(), own.get_env()?.to_str()?.to_owned())));
+    setting.or_else(|| command.get_subcommands().find_map(|command| setting_of(command, flag)))
 }
 
 async fn run(command: Command) -> Result<(), Failure> {
