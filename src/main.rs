@@ -3,6 +3,9 @@
 //! What a command has to say goes to stdout, logs go to stderr. Exit codes: 0 it worked, 1 it failed, 2 it was called
 //! wrongly, 69 a service that it needs is not there, 78 the configuration is wrong (as in sysexits.h).
 
+// Output goes by `commands::say`, which survives that nobody reads it.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod commands;
 
 use clap::{
@@ -74,7 +77,7 @@ enum Command {
     Bench(Box<commands::bench::Bench>),
 }
 
-/// Why a command failed: one line, and the exit code.
+/// Why a command ended early: one line, and the exit code.
 #[derive(Debug)]
 pub enum Failure {
     /// It did not work.
@@ -85,6 +88,8 @@ pub enum Failure {
     Misused(String),
     /// The settings are wrong.
     Misconfigured(String),
+    /// Nobody reads what it has to say, which is no fault of anybody's.
+    Unheard,
 }
 
 impl Failure {
@@ -94,6 +99,7 @@ impl Failure {
             Self::Misused(message) => (message, 2),
             Self::Unavailable(message) => (message, 69),
             Self::Misconfigured(message) => (message, 78),
+            Self::Unheard => return ExitCode::SUCCESS,
         };
         // The exit code says it to whom does not read it.
         let _ = writeln!(stderr(), "ires-chat: {message}");

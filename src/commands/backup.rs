@@ -3,7 +3,7 @@
 use super::{
     Signals,
     doctor::{examine_data, is_content, print},
-    failed, options,
+    failed, options, say,
 };
 use crate::Failure;
 use clap::{Args, Subcommand};
@@ -59,8 +59,7 @@ pub async fn run(backup: Backup) -> Result<(), Failure> {
             database::inspect(&options, true).await.map_err(Failure::Unavailable)?;
             let creating = async { backup::create(&options, &archive.file, archive.pg_bin).await.map_err(failed) };
             let manifest = signals.or(creating).await?;
-            println!("{}: {}", archive.file.display(), summary(&manifest));
-            Ok(())
+            say(format_args!("{}: {}", archive.file.display(), summary(&manifest)))
         }
         Backup::Verify(archive) => verify(archive).await,
         Backup::Restore(Named { archive, database }) => {
@@ -80,16 +79,15 @@ async fn restore(options: &sqlx::postgres::PgConnectOptions, archive: Archive) -
     let mut db = backup::restore(options, &archive.file, archive.pg_bin).await.map_err(failed)?;
     let epoch = database::epoch(&mut db).await.map_err(failed)?;
     let findings = examine_data(&mut db, false).await?;
-    print(&findings);
-    println!("restored; the new epoch is {epoch}, and clients start over");
-    is_content(&findings)
+    let said = print(&findings).and_then(|()| say(format_args!("restored; the new epoch is {epoch}, and clients start over")));
+    is_content(&findings).and(said)
 }
 
 /// A signal ends the throw-away Postgres, and with it what is being done there.
 async fn verify(archive: Archive) -> Result<(), Failure> {
     let path = archive.file.clone();
     let manifest = spawn_blocking(move || Manifest::of(&path)).await.map_err(failed)?.map_err(failed)?;
-    println!("{}: {}", archive.file.display(), summary(&manifest));
+    say(format_args!("{}: {}", archive.file.display(), summary(&manifest)))?;
     let dir = Scratch(env::temp_dir().join(format!("ires-chat-verify-{}", process::id())));
     let setting = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     // Nothing here has to survive a crash.

@@ -1,7 +1,7 @@
 //! `ires-chat dev`: everything at once, to try it: a private Postgres, demo users, rooms and messages, and a server.
 
 use super::{
-    failed,
+    failed, say,
     serve::{bind, listen, prepare},
 };
 use crate::{Failure, init_logs};
@@ -76,7 +76,7 @@ async fn serve(listener: tokio::net::TcpListener, mut settings: Settings, dir: &
     let app = prepare(settings, &systemd).await?;
     let users = seed(&app).await.map_err(failed)?;
     let text = welcome(&users, address, cluster, metrics_token.as_ref().map_or("", Secret::reveal));
-    listen(listener, app, web::demo(), &systemd, |_| println!("{text}")).await
+    listen(listener, app, web::demo(), &systemd, |_| say(text)).await
 }
 
 /// The secret of this directory's tokens: made once, so that tokens outlive a restart.

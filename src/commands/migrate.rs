@@ -1,6 +1,6 @@
 //! `ires-chat migrate`: the schema, in the table that sqlx-cli uses too.
 
-use super::{connect, failed};
+use super::{connect, failed, say};
 use crate::Failure;
 use clap::{Args, Subcommand};
 use ires_chat::{config::DatabaseSettings, database};
@@ -33,15 +33,14 @@ pub async fn run(migrate: Migrate) -> Result<(), Failure> {
             let before = database::migration_states(&mut db).await.map_err(failed)?;
             database::migrate(&mut db).await.map_err(failed)?;
             for state in before.iter().filter(|state| !state.applied) {
-                println!("applied {} {}", state.version, state.description);
+                say(format_args!("applied {} {}", state.version, state.description))?;
             }
-            println!("the database is up to date");
+            say("the database is up to date")
         }
         Migrate::Grant(grant) => {
             let mut db = connect(grant.database, "migrate").await?;
-            for statement in database::grant(&mut db, &grant.role).await.map_err(failed)? {
-                println!("{statement};");
-            }
+            let granted = database::grant(&mut db, &grant.role).await.map_err(failed)?;
+            granted.iter().try_for_each(|statement| say(format_args!("{statement};")))
         }
         Migrate::Info(settings) => {
             let mut db = connect(settings, "migrate").await?;
@@ -51,9 +50,9 @@ pub async fn run(migrate: Migrate) -> Result<(), Failure> {
                     (true, false) => "installed",
                     (false, _) => "pending",
                 };
-                println!("{}/{word} {}", state.version, state.description);
+                say(format_args!("{}/{word} {}", state.version, state.description))?;
             }
+            Ok(())
         }
     }
-    Ok(())
 }

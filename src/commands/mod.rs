@@ -19,6 +19,10 @@ use ires_chat::{
     database,
 };
 use sqlx::{PgConnection, PgPool, postgres::PgConnectOptions};
+use std::{
+    fmt::Display,
+    io::{ErrorKind, Write, stdout},
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Connects to the database of a command, which says its name there.
@@ -39,6 +43,17 @@ fn options(mut settings: DatabaseSettings, command: &str) -> Result<PgConnectOpt
     let url = settings.database_url.ok_or_else(|| Failure::Misconfigured("DATABASE_URL is missing".to_owned()))?;
     let options = database::options(&url, settings.database_timeout).map_err(Failure::Misconfigured)?;
     Ok(options.application_name(&format!("ires-chat {command}")))
+}
+
+/// Says something on the output: the only way in which commands do.
+///
+/// With [`Failure::Unheard`] nobody reads any more. Who only has things to say ends then, quietly and with exit code 0, for whoever reads
+/// decides how much; who changes something finishes it first, and what is found to be wrong is still told by the exit code.
+fn say(text: impl Display) -> Result<(), Failure> {
+    writeln!(stdout(), "{text}").map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Failure::Unheard,
+        _ => failed(format!("the output cannot be written: {error}")),
+    })
 }
 
 /// A failure of something that was tried.

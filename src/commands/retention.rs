@@ -1,6 +1,6 @@
 //! `ires-chat retention`: deletes what has become too old, once, by hand.
 
-use super::{failed, pool};
+use super::{failed, pool, say};
 use crate::Failure;
 use clap::{Args, Subcommand};
 use ires_chat::{
@@ -43,15 +43,17 @@ pub async fn run(Retention::Run(old): Retention) -> Result<(), Failure> {
     };
     let before = retention::older_than(old.older_than).map_err(failed)?;
     let word = if old.dry_run { "would be deleted" } else { "deleted" };
-    let mut total = 0;
+    let (mut total, mut said) = (0, Ok(()));
     let sweep = Sweep { db: &db, live: None, before, room, dry: old.dry_run };
     let swept = sweep.run(|room, messages| {
         total += messages;
-        println!("room {room}: {messages} messages {word}");
+        // Nobody who reads it is no reason to leave the other rooms as they are.
+        if said.is_ok() {
+            said = say(format_args!("room {room}: {messages} messages {word}"));
+        }
     });
     swept.await.map_err(failed)?;
-    println!("{total} messages {word}");
-    Ok(())
+    said.and_then(|()| say(format_args!("{total} messages {word}")))
 }
 
 async fn find(db: &PgPool, name: &str) -> Result<RoomId, Failure> {

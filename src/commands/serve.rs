@@ -1,6 +1,6 @@
 //! `ires-chat serve`: the server, from the Postgres of `DATABASE_URL`.
 
-use super::{Signals, failed};
+use super::{Signals, failed, say};
 use crate::{Failure, init_logs};
 use axum::Router;
 use ires_chat::{
@@ -27,7 +27,7 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
     }
     let systemd = Systemd::of_environment();
     let app = prepare(settings, &systemd).await?;
-    listen(listener, app, Router::new(), &systemd, |address| println!("ires-chat listens on http://{address}")).await
+    listen(listener, app, Router::new(), &systemd, |address| say(format_args!("ires-chat listens on http://{address}"))).await
 }
 
 /// Takes the port, before anything else is begun.
@@ -53,7 +53,7 @@ pub async fn listen(
     app: App,
     pages: Router<App>,
     systemd: &Systemd,
-    announce: impl FnOnce(SocketAddr),
+    announce: impl FnOnce(SocketAddr) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(failed)?;
     let DrainSettings { drain_delay, drain_timeout, .. } = app.settings.draining;
@@ -61,7 +61,9 @@ pub async fn listen(
     let (stop, stopped) = watch::channel(false);
     let mut serving = pin!(server::serve(listener, app, pages, stopped));
     // Connections that come from now on wait in the listener's backlog.
-    announce(address);
+    if announce(address).is_err() {
+        tracing::debug!("nobody reads where it listens");
+    }
     systemd.ready(&format!("Serving on http://{address}"));
     tokio::select! {
         ended = serving.as_mut() => return ended.map_err(failed),

@@ -1,11 +1,9 @@
 //! `spec`: the contract as documents, the same as a running server shows.
 
-use super::failed;
+use super::say;
 use crate::Failure;
 use clap::Subcommand;
 use ires_chat::server;
-use serde_json::Value;
-use std::io::{Write, stdout};
 
 /// Which document.
 #[derive(Subcommand)]
@@ -20,15 +18,10 @@ pub enum Spec {
 
 /// Prints it.
 pub fn run(spec: &Spec) -> Result<(), Failure> {
-    let document = match spec {
-        Spec::Openapi => written(&server::openapi()),
-        Spec::Asyncapi => written(&server::asyncapi()),
-        Spec::Typescript => server::typescript(),
-    };
-    stdout().write_all(document.as_bytes()).map_err(failed)
-}
-
-/// To be read, and compared, by people.
-fn written(document: &Value) -> String {
-    format!("{document:#}\n")
+    // To be read, and compared, by people.
+    match spec {
+        Spec::Openapi => say(format_args!("{:#}", server::openapi())),
+        Spec::Asyncapi => say(format_args!("{:#}", server::asyncapi())),
+        Spec::Typescript => say(server::typescript().trim_end()),
+    }
 }

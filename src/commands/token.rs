@@ -1,6 +1,6 @@
 //! `ires-chat token`: access tokens for tests and scripts, and a look into those of others.
 
-use super::failed;
+use super::{failed, say};
 use crate::Failure;
 use chrono::Utc;
 use clap::{Args, Subcommand};
@@ -55,15 +55,14 @@ pub async fn run(token: Token) -> Result<(), Failure> {
             let user = UserId::parse(&mint.user).ok_or_else(|| failed("a user's id has 1 to 128 characters"))?;
             let user_type = UserType::parse(&mint.user_type).ok_or_else(|| failed("a user is a user, an admin or a bot"))?;
             let now = Utc::now();
-            println!("{}", keys(mint.auth)?.mint(&user, user_type, mint.name.as_deref(), None, now, now + mint.ttl).map_err(failed)?);
+            say(keys(mint.auth)?.mint(&user, user_type, mint.name.as_deref(), None, now, now + mint.ttl).map_err(failed)?)
         }
         Token::Verify(verify) => {
             let claims = keys(verify.auth)?.verify(&verify.token).await.map_err(|error| failed(format!("{}: {error}", error.code().0)))?;
             let shown = json!({ "sub": claims.user_id, "userType": claims.user_type, "expiresAt": ires_chat::time::format(claims.expires_at), "name": claims.name });
-            println!("{shown}");
+            say(shown)
         }
     }
-    Ok(())
 }
 
 /// The keys that these settings name.

@@ -1,6 +1,6 @@
 //! `ires-chat user`: own accounts, and who may come in.
 
-use super::{connect, failed, pool};
+use super::{connect, failed, pool, say};
 use crate::Failure;
 use clap::{Args, Subcommand};
 use ires_chat::{
@@ -181,13 +181,11 @@ async fn erase(erase: Erase) -> Result<(), Failure> {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE && database::is_served(&db).await.map_err(failed)? {
         if privacy::is_finished(&db, &id).await.map_err(failed)? {
-            println!("erased");
-            return Ok(());
+            return say("erased");
         }
         sleep(Duration::from_millis(200)).await;
     }
-    println!("erased; what the user left in rooms goes as soon as a server has the time");
-    Ok(())
+    say("erased; what the user left in rooms goes as soon as a server has the time")
 }
 
 async fn set_active(named: Named, active: bool) -> Result<(), Failure> {
@@ -196,6 +194,5 @@ async fn set_active(named: Named, active: bool) -> Result<(), Failure> {
 }
 
 fn print(user: &impl Serialize) -> Result<(), Failure> {
-    println!("{}", serde_json::to_string(user).map_err(failed)?);
-    Ok(())
+    say(serde_json::to_string(user).map_err(failed)?)
 }
