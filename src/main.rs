@@ -45,35 +45,48 @@ const EXAMPLES: &str = "Examples:
 #[derive(Subcommand)]
 enum Command {
     /// Start with a private Postgres under ./.ires-chat, demo users and rooms
+    #[command(after_help = "Examples:\n  ires-chat dev\n  ires-chat dev --port 3001 --dir /tmp/chat")]
     Dev(Box<commands::dev::Dev>),
     /// Serve from the Postgres of `DATABASE_URL`
+    #[command(
+        after_help = "Examples:\n  ires-chat serve\n  ires-chat serve --port 3001 --jwt-secret-file jwt-secret --database-url postgres://localhost/chat"
+    )]
     Serve(Box<Settings>),
     /// Look at, or apply, the migrations of the database
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  ires-chat migrate info\n  ires-chat migrate run\n  ires-chat migrate grant chat_server")]
     Migrate(commands::migrate::Migrate),
     /// Make or check access tokens
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  ires-chat token mint alice --name Alice --ttl 30d\n  ires-chat token verify $TOKEN")]
     Token(commands::token::Token),
     /// Look after accounts
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  ires-chat user add carol --name Carol < password.txt\n  ires-chat user list\n  ires-chat user erase alice --messages delete"
+    )]
     User(commands::user::User),
     /// Check or show the settings that would be used
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  ires-chat config check\n  ires-chat config show")]
     Config(commands::config::Config),
     /// Prove the database's invariants: last numbers, counts, markers, no orphans
+    #[command(after_help = "Examples:\n  ires-chat doctor\n  ires-chat doctor --quick --json")]
     Doctor(commands::doctor::Doctor),
     /// Write, try out and bring back archives of the database
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  ires-chat backup create ires-chat.backup\n  ires-chat backup verify ires-chat.backup\n  ires-chat backup restore ires-chat.backup --database-url postgres://localhost/empty"
+    )]
     Backup(commands::backup::Backup),
     /// Delete messages that have become too old
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  ires-chat retention run --older-than 365d --dry-run")]
     Retention(commands::retention::Retention),
     /// Print the contract, as documents that are made of the code
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  ires-chat spec openapi > openapi.json\n  ires-chat spec typescript > events.d.ts")]
     Spec(commands::spec::Spec),
     /// Ask a running server whether it is ready
+    #[command(after_help = "Example:\n  ires-chat health --port 3001")]
     Health(commands::health::Health),
     /// Put a running server under load, and say what it stood
+    #[command(after_help = "Example:\n  ires-chat bench --server 127.0.0.1:3000 --workload S1w4 --duration 10s")]
     Bench(Box<commands::bench::Bench>),
 }
 
@@ -205,4 +218,25 @@ async fn run(command: Command) -> Result<(), Failure> {
 /// Begins to log, for commands that do.
 fn init_logs(settings: &LogSettings) -> Result<(), Failure> {
     telemetry::init(settings).map_err(Failure::Misconfigured)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assert_understood(command: &clap::Command) {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        for example in help.lines().filter_map(|line| line.split_once("ires-chat ")) {
+            // Up to a redirection, or to what it is good for.
+            let words = example.1.split(['<', '>']).next().and_then(|line| line.split("  ").next()).unwrap_or_default();
+            let parsed = Cli::try_parse_from(["ires-chat"].into_iter().chain(words.split_whitespace()));
+            assert!(parsed.is_ok(), "{words}: {}", parsed.err().unwrap());
+        }
+        command.get_subcommands().for_each(assert_understood);
+    }
+
+    #[test]
+    fn the_examples_of_the_help_are_commands_that_there_are() {
+        assert_understood(&Cli::command());
+    }
 }

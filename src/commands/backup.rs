@@ -25,10 +25,13 @@ use tokio::task::spawn_blocking;
 #[derive(Subcommand)]
 pub enum Backup {
     /// Write an archive of the database, while it is in use
+    #[command(after_help = "Example:\n  ires-chat backup create ires-chat.backup")]
     Create(Named),
     /// Restore an archive into a throw-away Postgres, and examine it there
+    #[command(after_help = "Example:\n  ires-chat backup verify ires-chat.backup")]
     Verify(Archive),
     /// Restore an archive into an empty database
+    #[command(after_help = "Example:\n  ires-chat backup restore ires-chat.backup --database-url postgres://localhost/empty")]
     Restore(Named),
 }
 

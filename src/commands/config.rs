@@ -9,8 +9,10 @@ use ires_chat::config::Settings;
 #[derive(Subcommand)]
 pub enum Config {
     /// Say whether a server would start with them
+    #[command(after_help = "Example:\n  ires-chat config check")]
     Check(Box<Settings>),
     /// Print them, secrets hidden
+    #[command(after_help = "Example:\n  ires-chat config show")]
     Show(Box<Settings>),
 }
 

@@ -15,6 +15,9 @@ use std::time::Duration;
 #[derive(Subcommand)]
 pub enum Retention {
     /// Delete messages that are older than so long, in all rooms
+    #[command(
+        after_help = "Examples:\n  ires-chat retention run --older-than 365d --dry-run\n  ires-chat retention run --older-than 90d --room general"
+    )]
     Run(Old),
 }
 

@@ -9,10 +9,13 @@ use ires_chat::server;
 #[derive(Subcommand)]
 pub enum Spec {
     /// `OpenAPI` 3.1 of the REST routes, as at /openapi.json
+    #[command(after_help = "Example:\n  ires-chat spec openapi > openapi.json")]
     Openapi,
     /// `AsyncAPI` 3.1 of the events, as at /asyncapi.json
+    #[command(after_help = "Example:\n  ires-chat spec asyncapi > asyncapi.json")]
     Asyncapi,
     /// `TypeScript` declarations for socket.io-client
+    #[command(after_help = "Example:\n  ires-chat spec typescript > events.d.ts")]
     Typescript,
 }
 

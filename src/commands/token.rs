@@ -16,8 +16,10 @@ use std::time::Duration;
 #[derive(Subcommand)]
 pub enum Token {
     /// Print a token for a user
+    #[command(after_help = "Examples:\n  ires-chat token mint alice --name Alice --ttl 30d\n  ires-chat token mint root --user-type admin")]
     Mint(Box<Mint>),
     /// Check a token and print what it says
+    #[command(after_help = "Example:\n  ires-chat token verify $TOKEN")]
     Verify(Box<Verify>),
 }
 
@@ -69,7 +71,9 @@ pub async fn run(token: Token) -> Result<(), Failure> {
 pub(super) fn keys(mut settings: AuthSettings) -> Result<Keys, Failure> {
     read_secret(&mut settings.jwt_secret, settings.jwt_secret_file.as_ref(), "JWT_SECRET").map_err(Failure::Misconfigured)?;
     if settings.jwt_secret.is_none() && settings.jwks_url.is_none() && settings.jwt_public_key_file.is_none() {
-        return Err(Failure::Misconfigured("JWT_SECRET is missing".to_owned()));
+        return Err(Failure::Misconfigured(
+            "JWT_SECRET is missing: set it to the secret of your server, or JWT_SECRET_FILE to the file that holds it".to_owned(),
+        ));
     }
     Keys::new(&settings).map_err(Failure::Misconfigured)
 }
