@@ -210,7 +210,7 @@ pub async fn is_served(db: &PgPool) -> Result<bool> {
 /// migrations of this role make is readable and writable, too, until this is run again. Says what it ran.
 ///
 /// # Errors
-/// `VALIDATION_ERROR` for the role that asks; those of the database, also for a role that does not exist.
+/// `VALIDATION_ERROR` for the role that asks, and for one that does not exist; those of the database.
 pub async fn grant(db: &mut PgConnection, role: &str) -> Result<Vec<String>> {
     if query_scalar!(r#"SELECT current_user = $1 AS "own!""#, role).fetch_one(&mut *db).await? {
         return Err(Error::field("role", "invalid", "The role that owns the tables needs all rights: name another."));
@@ -242,7 +242,13 @@ pub async fn grant(db: &mut PgConnection, role: &str) -> Result<Vec<String>> {
     .await?;
     let mut tx = db.begin().await?;
     for statement in &statements {
-        raw_sql(AssertSqlSafe(statement.as_str())).execute(&mut *tx).await?;
+        raw_sql(AssertSqlSafe(statement.as_str())).execute(&mut *tx).await.map_err(|error| match error.as_database_error() {
+            // undefined_object
+            Some(fault) if fault.code().as_deref() == Some("42704") => {
+                Error::field("role", "invalid", "There is no such role: make it first, as with CREATE ROLE … LOGIN.")
+            }
+            _ => error.into(),
+        })?;
     }
     tx.commit().await?;
     Ok(statements)
@@ -276,6 +282,18 @@ pub async fn migration_states(db: &mut PgConnection) -> Result<Vec<MigrationStat
         differs: false,
     }));
     Ok(states)
+}
+
+/// Fails unless the database has all our migrations.
+///
+/// # Errors
+/// One line for the operator.
+pub async fn expect_schema(db: &mut PgConnection) -> Result<(), String> {
+    let states = migration_states(db).await.map_err(|error| error.to_string())?;
+    match states.iter().find(|state| !state.applied) {
+        Some(missing) => Err(format!("the database lacks migration {} ({}): run `ires-chat migrate run`", missing.version, missing.description)),
+        None => Ok(()),
+    }
 }
 
 /// The random value that tells one history from another.

@@ -21,6 +21,8 @@
 //! [`specs`] makes documents of what is registered there. [`admin`] shows operators who is connected, [`doctor`] and [`backup`] look at the
 //! database from outside. [`mod@bench`] is the load that all of this is measured with.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod admin;
 pub mod app;
 pub mod auth;

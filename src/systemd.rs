@@ -14,6 +14,9 @@ use std::{
 };
 use tokio::time::{MissedTickBehavior, interval};
 
+/// How often more time is asked for while it gets ready, and how much.
+const MORE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
+
 /// The way to the service manager, if there is one.
 pub struct Systemd {
     socket: Option<UnixDatagram>,
@@ -34,14 +37,25 @@ impl Systemd {
         Self { socket, watchdog }
     }
 
+    /// It gets ready, and asks for more time for as long as this is polled: what is not ready in `TimeoutStartSec`, 90 s, is killed
+    /// and started anew, and a migration may take longer.
+    pub async fn keep_starting(&self, status: &str) -> Infallible {
+        let (often, more) = MORE;
+        let mut ticks = interval(often);
+        loop {
+            ticks.tick().await;
+            self.say(&format!("STATUS={status}\nEXTEND_TIMEOUT_USEC={}", more.as_micros()));
+        }
+    }
+
     /// It serves.
     pub fn ready(&self, status: &str) {
         self.say(&format!("READY=1\nSTATUS={status}"));
     }
 
-    /// It stops.
-    pub fn stopping(&self, status: &str) {
-        self.say(&format!("STOPPING=1\nSTATUS={status}"));
+    /// It stops, and will have ended within this time, which may be longer than `TimeoutStopSec`.
+    pub fn stopping(&self, status: &str, within: Duration) {
+        self.say(&format!("STOPPING=1\nSTATUS={status}\nEXTEND_TIMEOUT_USEC={}", within.as_micros()));
     }
 
     /// Gives signs of life, twice as often as they are wanted, for as long as this is polled: that is, as long as tasks run.

@@ -1,7 +1,7 @@
 //! Backups: an archive of the whole database, written while the server runs, and a manifest beside it that says what is in it.
 //!
 //! An archive shows one moment: rows are counted, and `pg_dump` reads, in one snapshot. It is complete or not there: both files are
-//! written under other names, and the archive gets its own last. Restoring is one transaction, into an empty database only, and
+//! written under other names, and the archive gets its own last; nothing is written over. Restoring is one transaction, into an empty database only, and
 //! ends with a new epoch: the history is another one than clients may have heard of, and they start over.
 
 mod programs;
@@ -79,13 +79,13 @@ impl Manifest {
     }
 }
 
-/// Writes an archive of a database and its manifest.
+/// Writes an archive of a database and its manifest. Given up, it leaves neither a file nor a program behind.
 ///
 /// # Errors
 /// One line for the operator; then neither is there.
 pub async fn create(options: &PgConnectOptions, archive: &Path, pg_bin: Option<PathBuf>) -> Result<Manifest, String> {
-    if archive.exists() {
-        return Err(format!("{} is there already", archive.display()));
+    if let Some(there) = [archive.to_owned(), beside(archive, ".json")].iter().find(|path| path.exists()) {
+        return Err(format!("{} is there already: remove it, or choose another name", there.display()));
     }
     let mut db = database::inspect(options, true).await?;
     database::be_patient(&mut db).await.map_err(said)?;
@@ -103,29 +103,31 @@ pub async fn create(options: &PgConnectOptions, archive: &Path, pg_bin: Option<P
         sha256: String::new(),
         rows: count(&mut tx).await?,
     };
-    let (part, database, server) = (Part::of(archive), options.clone(), manifest.server());
-    let dumping = spawn_blocking(move || {
-        let mut file = part.open()?;
-        let digest = programs::dump(pg_bin.as_deref(), &database, server, &snapshot, &mut file)?;
-        file.sync_all().map_err(cannot("write", &part.0))?;
-        Ok::<_, String>((part, digest))
+    let (part, mut file) = Part::beside(archive)?;
+    let (dumping, dump) = programs::dump(pg_bin.as_deref(), options, manifest.server(), &snapshot)?;
+    let copying = spawn_blocking(move || {
+        let copied = programs::digested(dump, &mut file)?;
+        file.sync_all().map(|()| copied)
     });
-    let (part, (bytes, sha256)) = dumping.await.map_err(|error| error.to_string())??;
+    let copied = copying.await.map_err(|error| error.to_string())?;
+    (manifest.bytes, manifest.sha256) = copied.map_err(|error| format!("the backup cannot be written: {error}"))?;
+    dumping.finish()?;
     tx.rollback().await.map_err(said)?;
-    (manifest.bytes, manifest.sha256) = (bytes, sha256);
-    publish(archive, part, &manifest)?;
+    publish(archive, &part, &manifest)?;
     Ok(manifest)
 }
 
 /// Gives the two files their names, that of the archive last.
-fn publish(archive: &Path, part: Part, manifest: &Manifest) -> Result<(), String> {
+fn publish(archive: &Path, part: &Part, manifest: &Manifest) -> Result<(), String> {
     let path = beside(archive, ".json");
-    let text = Part::of(&path);
-    let mut file = text.open()?;
+    let (text, mut file) = Part::beside(&path)?;
     serde_json::to_writer_pretty(&mut file, manifest).map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
     file.sync_all().map_err(cannot("write", &path))?;
     text.rename(&path)?;
-    part.rename(archive)?;
+    if let Err(error) = part.rename(archive) {
+        let _ = fs::remove_file(&path);
+        return Err(error);
+    }
     let directory = archive.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(cannot("write", directory))
 }
@@ -192,17 +194,21 @@ async fn up_to_date(db: &mut PgConnection) -> Result<i64, String> {
 struct Part(PathBuf);
 
 impl Part {
-    fn of(path: &Path) -> Self {
-        Self(beside(path, &format!(".part-{}", process::id())))
+    /// Makes it, for its owner's eyes only.
+    fn beside(place: &Path) -> Result<(Self, File), String> {
+        let path = beside(place, &format!(".part-{}", process::id()));
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(cannot("write", &path))?;
+        Ok((Self(path), file))
     }
 
-    /// For its owner's eyes only.
-    fn open(&self) -> Result<File, String> {
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.0).map_err(cannot("write", &self.0))
-    }
-
-    fn rename(self, path: &Path) -> Result<(), String> {
-        fs::rename(&self.0, path).map_err(cannot("write", path))
+    /// Gives it a name that nothing has. The name is taken by an empty file first: to link the file there, which fails if something is there, too,
+    /// is more than some file systems can.
+    fn rename(&self, path: &Path) -> Result<(), String> {
+        File::create_new(path).map_err(cannot("write", path))?;
+        fs::rename(&self.0, path).map_err(|error| {
+            let _ = fs::remove_file(path);
+            cannot("write", path)(error)
+        })
     }
 }
 

@@ -6,10 +6,9 @@ use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
 use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 use std::{
-    fs::File,
     io::{self, Read, Write},
     path::Path,
-    process::{Child, ChildStderr, Command, Stdio},
+    process::{Child, ChildStderr, ChildStdout, Command, Stdio},
     thread::{self, JoinHandle},
 };
 
@@ -19,11 +18,11 @@ const NEW_EPOCH: &[u8] = b"\nUPDATE public.database_identity SET epoch = gen_ran
 /// How much is kept of what a program complains of.
 const COMPLAINTS: u64 = 16 << 10;
 
-/// A program that runs, and its complaints.
-struct Running {
+/// A program that runs, and its complaints. It is ended, whatever it is doing, when nobody wants it any more.
+pub(super) struct Running {
     name: &'static str,
     child: Child,
-    complaints: JoinHandle<String>,
+    complaints: Option<JoinHandle<String>>,
 }
 
 impl Running {
@@ -31,22 +30,22 @@ impl Running {
         let mut child = command.stderr(Stdio::piped()).spawn().map_err(|error| format!("{name} cannot be run: {error}"))?;
         let stderr = child.stderr.take();
         let complaints = thread::spawn(move || stderr.map(first_words).unwrap_or_default());
-        Ok(Self { name, child, complaints })
+        Ok(Self { name, child, complaints: Some(complaints) })
     }
 
     /// Waits for the end, which must be a good one.
-    fn finish(mut self) -> Result<(), String> {
+    pub(super) fn finish(mut self) -> Result<(), String> {
         let status = self.child.wait().map_err(|error| format!("{}: {error}", self.name))?;
-        let said = self.complaints.join().unwrap_or_default();
+        let said = self.complaints.take().and_then(|complaints| complaints.join().ok()).unwrap_or_default();
         if status.success() { Ok(()) } else { Err(format!("{} failed: {}", self.name, one_line(&said))) }
     }
+}
 
-    /// Ends it, whatever it is doing.
-    fn kill(mut self) {
+impl Drop for Running {
+    fn drop(&mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = self.complaints.join();
     }
 }
 
@@ -89,30 +88,18 @@ fn connected(command: &mut Command, database: &PgConnectOptions) {
     }
 }
 
-/// Writes what a snapshot of a database shows; says how many bytes, and their SHA-256.
-pub(super) fn dump(
-    pg_bin: Option<&Path>,
-    database: &PgConnectOptions,
-    server: u32,
-    snapshot: &str,
-    into: &mut File,
-) -> Result<(u64, String), String> {
+/// Begins to write what a snapshot of a database shows.
+pub(super) fn dump(pg_bin: Option<&Path>, database: &PgConnectOptions, server: u32, snapshot: &str) -> Result<(Running, ChildStdout), String> {
     let mut command = program(pg_bin, "pg_dump", server)?;
     connected(&mut command, database);
     // Who is connected just now is no part of the history.
     command.args(["--format=custom", "--no-password", "--no-unlogged-table-data"]).arg(format!("--snapshot={snapshot}")).stdout(Stdio::piped());
     let mut running = Running::start("pg_dump", &mut command)?;
-    let copied = running.child.stdout.take().ok_or_else(|| io::Error::other("no output")).and_then(|from| digested(from, into));
-    match copied {
-        Ok(copied) => running.finish().map(|()| copied),
-        Err(error) => {
-            running.kill();
-            Err(format!("the backup cannot be written: {error}"))
-        }
-    }
+    let dump = running.child.stdout.take().ok_or("pg_dump has no output")?;
+    Ok((running, dump))
 }
 
-/// Copies, counts and digests.
+/// Copies; says how many bytes, and their SHA-256.
 pub(super) fn digested(mut from: impl Read, into: &mut impl Write) -> io::Result<(u64, String)> {
     let (mut digest, mut bytes, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 16]);
     loop {
@@ -136,13 +123,7 @@ pub(super) fn restore(pg_bin: Option<&Path>, database: &PgConnectOptions, server
     connected(&mut writer, database);
     writer.args(["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--output=/dev/null"]);
     let mut writer = Running::start("psql", writer.stdin(Stdio::piped()).stdout(Stdio::null()))?;
-    let mut reader = match Running::start("pg_restore", &mut reader) {
-        Ok(reader) => reader,
-        Err(error) => {
-            writer.kill();
-            return Err(error);
-        }
-    };
+    let mut reader = Running::start("pg_restore", &mut reader)?;
     let (Some(mut script), Some(mut input)) = (reader.child.stdout.take(), writer.child.stdin.take()) else {
         return Err("the programs of Postgres have no pipes".to_owned());
     };
@@ -152,7 +133,7 @@ pub(super) fn restore(pg_bin: Option<&Path>, database: &PgConnectOptions, server
     if written.is_ok()
         && let Err(error) = read
     {
-        writer.kill();
+        drop(writer);
         return Err(error);
     }
     // Where psql stopped reading, its complaint is the reason.

@@ -26,7 +26,6 @@ const QUESTIONS: [(&str, &str); 7] = [
 #[expect(clippy::cast_precision_loss, reason = "counts are small")]
 pub async fn run(target: &Target, duration: Duration) -> Result<Outcome, String> {
     let waited = catch_up(target).await?.as_secs_f64();
-    eprintln!("the index caught up after {waited:.0} s");
     let mut figures = vec![("index caught up after, s".to_owned(), waited)];
     let before = target.usage();
     let mut all = 0;

@@ -1,6 +1,6 @@
 //! `ires-chat bench`: puts a running server under load, and says what it stood.
 
-use super::{failed, token::keys};
+use super::{failed, say, token::keys};
 use crate::Failure;
 use clap::Args;
 use ires_chat::{
@@ -57,22 +57,22 @@ pub async fn execute(bench: Bench) -> Result<(), Failure> {
         let (target, duration) = (target.clone(), bench.duration);
         let outcome = spawn_blocking(move || run(&target, workload, duration)).await.map_err(failed)?.map_err(Failure::Unavailable)?;
         if bench.json {
-            println!("{}", serde_json::to_string(&outcome).map_err(failed)?);
+            say(serde_json::to_string(&outcome).map_err(failed)?)?;
         } else {
-            print(&outcome);
+            print(&outcome)?;
         }
     }
     Ok(())
 }
 
-fn print(outcome: &Outcome) {
-    println!("{:?}", outcome.workload);
+fn print(outcome: &Outcome) -> Result<(), Failure> {
+    say(format_args!("{:?}", outcome.workload))?;
     for (name, value) in &outcome.figures {
-        println!("  {name:<32} {value:>12.2}");
+        say(format_args!("  {name:<32} {value:>12.2}"))?;
     }
     let faults = outcome.faults;
-    println!(
+    say(format_args!(
         "  lost {}, duplicated {}, out of order {}, rooms that disagree {}, refused {}",
         faults.lost, faults.duplicated, faults.disordered, faults.disagreeing, faults.refused
-    );
+    ))
 }

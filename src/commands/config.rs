@@ -1,5 +1,6 @@
 //! `ires-chat config`: the settings that a server would run with.
 
+use super::say;
 use crate::Failure;
 use clap::Subcommand;
 use ires_chat::config::Settings;
@@ -8,8 +9,10 @@ use ires_chat::config::Settings;
 #[derive(Subcommand)]
 pub enum Config {
     /// Say whether a server would start with them
+    #[command(after_help = "Example:\n  ires-chat config check")]
     Check(Box<Settings>),
     /// Print them, secrets hidden
+    #[command(after_help = "Example:\n  ires-chat config show")]
     Show(Box<Settings>),
 }
 
@@ -18,9 +21,8 @@ pub fn run(config: Config) -> Result<(), Failure> {
     match config {
         Config::Check(settings) => {
             settings.check().map_err(Failure::Misconfigured)?;
-            println!("the settings are good");
+            say("the settings are good")
         }
-        Config::Show(settings) => println!("{settings:#?}"),
+        Config::Show(settings) => say(format_args!("{settings:#?}")),
     }
-    Ok(())
 }

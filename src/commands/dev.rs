@@ -1,8 +1,8 @@
 //! `ires-chat dev`: everything at once, to try it: a private Postgres, demo users, rooms and messages, and a server.
 
 use super::{
-    failed,
-    serve::{bind, listen},
+    failed, say,
+    serve::{bind, listen, prepare},
 };
 use crate::{Failure, init_logs};
 use chrono::{TimeDelta, Utc};
@@ -16,7 +16,7 @@ use ires_chat::{
     messages::{self, NewMessage},
     payload::Fields,
     rooms::RoomRef,
-    server,
+    systemd::Systemd,
     users::{UserId, UserType},
     web,
 };
@@ -72,10 +72,11 @@ async fn serve(listener: tokio::net::TcpListener, mut settings: Settings, dir: &
     }
     let settings = settings.check().map_err(Failure::Misconfigured)?;
     let metrics_token = settings.http.metrics_token.clone();
-    let app = server::prepare(settings).await.map_err(Failure::Unavailable)?;
+    let systemd = Systemd::of_environment();
+    let app = prepare(settings, &systemd).await?;
     let users = seed(&app).await.map_err(failed)?;
     let text = welcome(&users, address, cluster, metrics_token.as_ref().map_or("", Secret::reveal));
-    listen(listener, app, web::demo(), |_| println!("{text}")).await
+    listen(listener, app, web::demo(), &systemd, |_| say(text)).await
 }
 
 /// The secret of this directory's tokens: made once, so that tokens outlive a restart.

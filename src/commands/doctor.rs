@@ -1,12 +1,12 @@
 //! `ires-chat doctor`: proves that the database holds what the program promises.
 
-use super::{connect, failed};
+use super::{connect, failed, say};
 use crate::Failure;
 use clap::Args;
 use ires_chat::{
     config::DatabaseSettings,
     database,
-    doctor::{self, Finding},
+    doctor::{self, Finding, Notes},
 };
 use serde_json::json;
 use sqlx::PgConnection;
@@ -34,16 +34,8 @@ pub async fn run(doctor: Doctor) -> Result<(), Failure> {
         findings.extend(examine_data(&mut db, doctor.quick).await?);
         notes = Some(doctor::notes(&mut db).await.map_err(failed)?);
     }
-    if doctor.json {
-        println!("{}", json!({ "findings": findings, "notes": notes }));
-    } else {
-        print(&findings);
-        if let Some(notes) = notes {
-            println!("       searches: {} messages wait for their index", notes.messages_not_indexed);
-            println!("       erasures: {} wait for a running server", notes.unfinished_erasures);
-        }
-    }
-    is_content(&findings)
+    let said = if doctor.json { say(json!({ "findings": findings, "notes": notes })) } else { print_all(&findings, notes.as_ref()) };
+    is_content(&findings).and(said)
 }
 
 /// Examines what the database holds.
@@ -55,14 +47,19 @@ pub async fn examine_data(db: &mut PgConnection, quick: bool) -> Result<Vec<Find
     Ok(findings)
 }
 
+fn print_all(findings: &[Finding], notes: Option<&Notes>) -> Result<(), Failure> {
+    print(findings)?;
+    let Some(notes) = notes else { return Ok(()) };
+    say(format_args!("       searches: {} messages wait for their index", notes.messages_not_indexed))?;
+    say(format_args!("       erasures: {} wait for a running server", notes.unfinished_erasures))
+}
+
 /// Prints a line for each invariant.
-pub fn print(findings: &[Finding]) {
-    for Finding { invariant, broken, examples } in findings {
-        match broken {
-            0 => println!("ok     {invariant}"),
-            _ => println!("BROKEN {invariant}: {broken}{}, for example {}", if *broken == 1_000 { " or more" } else { "" }, examples.join("; ")),
-        }
-    }
+pub fn print(findings: &[Finding]) -> Result<(), Failure> {
+    findings.iter().try_for_each(|Finding { invariant, broken, examples }| match broken {
+        0 => say(format_args!("ok     {invariant}")),
+        _ => say(format_args!("BROKEN {invariant}: {broken}{}, for example {}", if *broken == 1_000 { " or more" } else { "" }, examples.join("; "))),
+    })
 }
 
 /// Fails if an invariant is broken.

@@ -1,6 +1,6 @@
 //! `ires-chat health`: for container health checks, without another program.
 
-use super::failed;
+use super::{failed, say};
 use crate::Failure;
 use clap::Args;
 use std::{net::IpAddr, time::Duration};
@@ -28,8 +28,8 @@ pub async fn run(health: Health) -> Result<(), Failure> {
     let reply = asked.map_err(|_| Failure::Unavailable("the server does not answer".to_owned()))?;
     let reply = reply.map_err(|error| Failure::Unavailable(format!("the server cannot be reached: {error}")))?;
     let status = reply.split(' ').nth(1).unwrap_or("no HTTP").to_owned();
-    println!("{status}");
-    if status == "200" { Ok(()) } else { Err(failed("the server is not ready")) }
+    let said = say(&status);
+    if status == "200" { said } else { Err(failed("the server is not ready")) }
 }
 
 async fn ask(host: IpAddr, port: u16) -> std::io::Result<String> {

@@ -1,6 +1,6 @@
 //! `ires-chat migrate`: the schema, in the table that sqlx-cli uses too.
 
-use super::{connect, failed};
+use super::{connect, failed, open, say};
 use crate::Failure;
 use clap::{Args, Subcommand};
 use ires_chat::{config::DatabaseSettings, database};
@@ -9,10 +9,13 @@ use ires_chat::{config::DatabaseSettings, database};
 #[derive(Subcommand)]
 pub enum Migrate {
     /// Apply what is missing
+    #[command(after_help = "Example:\n  ires-chat migrate run")]
     Run(DatabaseSettings),
     /// List all migrations and which of them the database has
+    #[command(after_help = "Example:\n  ires-chat migrate info")]
     Info(DatabaseSettings),
     /// Give a role what a running server needs, and no more: with `CHAT_MIGRATE=off` it can run as that role
+    #[command(after_help = "Example:\n  ires-chat migrate grant chat_server")]
     Grant(Grant),
 }
 
@@ -33,15 +36,14 @@ pub async fn run(migrate: Migrate) -> Result<(), Failure> {
             let before = database::migration_states(&mut db).await.map_err(failed)?;
             database::migrate(&mut db).await.map_err(failed)?;
             for state in before.iter().filter(|state| !state.applied) {
-                println!("applied {} {}", state.version, state.description);
+                say(format_args!("applied {} {}", state.version, state.description))?;
             }
-            println!("the database is up to date");
+            say("the database is up to date")
         }
         Migrate::Grant(grant) => {
-            let mut db = connect(grant.database, "migrate").await?;
-            for statement in database::grant(&mut db, &grant.role).await.map_err(failed)? {
-                println!("{statement};");
-            }
+            let mut db = open(grant.database, "migrate").await?;
+            let granted = database::grant(&mut db, &grant.role).await.map_err(failed)?;
+            granted.iter().try_for_each(|statement| say(format_args!("{statement};")))
         }
         Migrate::Info(settings) => {
             let mut db = connect(settings, "migrate").await?;
@@ -51,9 +53,9 @@ pub async fn run(migrate: Migrate) -> Result<(), Failure> {
                     (true, false) => "installed",
                     (false, _) => "pending",
                 };
-                println!("{}/{word} {}", state.version, state.description);
+                say(format_args!("{}/{word} {}", state.version, state.description))?;
             }
+            Ok(())
         }
     }
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! `ires-chat retention`: deletes what has become too old, once, by hand.
 
-use super::{failed, pool};
+use super::{failed, pool, say};
 use crate::Failure;
 use clap::{Args, Subcommand};
 use ires_chat::{
@@ -13,6 +13,9 @@ use std::time::Duration;
 #[derive(Subcommand)]
 pub enum Retention {
     /// Delete messages that are older than so long, in all rooms
+    #[command(
+        after_help = "Examples:\n  ires-chat retention run --older-than 365d --dry-run\n  ires-chat retention run --older-than 90d --room general"
+    )]
     Run(Old),
 }
 
@@ -41,19 +44,23 @@ pub async fn run(Retention::Run(old): Retention) -> Result<(), Failure> {
     };
     let before = retention::older_than(&db, old.older_than).await.map_err(failed)?;
     let word = if old.dry_run { "would be deleted" } else { "deleted" };
-    let say = |(room, messages)| println!("room {room}: {messages} messages {word}");
-    let (mut total, mut last) = (0, None);
+    let (mut total, mut last, mut said) = (0, None, Ok(()));
+    let mut tell = |(room, messages)| {
+        // Nobody who reads it is no reason to leave the other rooms as they are.
+        if said.is_ok() {
+            said = say(format_args!("room {room}: {messages} messages {word}"));
+        }
+    };
     let sweep = Sweep { db: &db, live: None, before, room, dry: old.dry_run };
     let swept = sweep.run(|room, messages| {
         total += messages;
         match &mut last {
             Some((same, so_far)) if *same == room => *so_far += messages,
-            _ => last.replace((room, messages)).map_or((), say),
+            _ => last.replace((room, messages)).map_or((), &mut tell),
         }
     });
     let ended = swept.await;
-    last.into_iter().for_each(say);
+    last.into_iter().for_each(&mut tell);
     ended.map_err(failed)?;
-    println!("{total} messages {word}");
-    Ok(())
+    said.and_then(|()| say(format_args!("{total} messages {word}")))
 }

@@ -1,20 +1,20 @@
 //! `ires-chat serve`: the server, from the Postgres of `DATABASE_URL`.
 
-use super::failed;
+use super::{Signals, failed, say};
 use crate::{Failure, init_logs};
 use axum::Router;
 use ires_chat::{
     app::App,
     config::{HttpSettings, Settings},
+    draining::DrainSettings,
     server,
     systemd::Systemd,
 };
-use std::{net::SocketAddr, pin::pin};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
-};
+use std::{net::SocketAddr, pin::pin, time::Duration};
+use tokio::{net::TcpListener, sync::watch};
+
+/// What the end may take when all is drained: connections to the database are closed, what is left of telemetry is sent.
+const LAST: Duration = Duration::from_secs(5);
 
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(settings: Settings) -> Result<(), Failure> {
@@ -25,8 +25,9 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
     if settings.auth.allow_weak_secret {
         tracing::warn!("CHAT_ALLOW_WEAK_SECRET is on: whoever guesses JWT_SECRET can be anybody");
     }
-    let app = server::prepare(settings).await.map_err(Failure::Unavailable)?;
-    listen(listener, app, Router::new(), |address| println!("ires-chat listens on http://{address}")).await
+    let systemd = Systemd::of_environment();
+    let app = prepare(settings, &systemd).await?;
+    listen(listener, app, Router::new(), &systemd, |address| say(format_args!("ires-chat listens on http://{address}"))).await
 }
 
 /// Takes the port, before anything else is begun.
@@ -38,46 +39,42 @@ pub async fn bind(settings: &HttpSettings) -> Result<TcpListener, Failure> {
     })
 }
 
+/// Gets a server ready, which takes as long as the migrations do.
+pub async fn prepare(settings: Settings, systemd: &Systemd) -> Result<App, Failure> {
+    tokio::select! {
+        prepared = server::prepare(settings) => prepared.map_err(Failure::Unavailable),
+        never = systemd.keep_starting("Getting the database ready") => match never {},
+    }
+}
+
 /// Serves until a signal, and says where. A second signal ends it at once.
-pub async fn listen(listener: TcpListener, app: App, pages: Router<App>, announce: impl FnOnce(SocketAddr)) -> Result<(), Failure> {
+pub async fn listen(
+    listener: TcpListener,
+    app: App,
+    pages: Router<App>,
+    systemd: &Systemd,
+    announce: impl FnOnce(SocketAddr) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(failed)?;
-    let mut signals = Signals::new().map_err(failed)?;
-    let systemd = Systemd::of_environment();
+    let DrainSettings { drain_delay, drain_timeout, .. } = app.settings.draining;
+    let mut signals = Signals::new()?;
     let (stop, stopped) = watch::channel(false);
     let mut serving = pin!(server::serve(listener, app, pages, stopped));
     // Connections that come from now on wait in the listener's backlog.
-    announce(address);
+    if announce(address).is_err() {
+        tracing::debug!("nobody reads where it listens");
+    }
     systemd.ready(&format!("Serving on http://{address}"));
     tokio::select! {
         ended = serving.as_mut() => return ended.map_err(failed),
         () = signals.next() => {}
         never = systemd.keep_watch() => match never {},
     }
-    systemd.stopping("Finishing what was begun, and sending clients away");
+    systemd.stopping("Finishing what was begun, and sending clients away", drain_delay + drain_timeout + LAST);
     let _ = stop.send(true);
     tokio::select! {
         ended = serving => ended.map_err(failed),
         () = signals.next() => Err(Failure::Failed("ended by a second signal, before all was finished".to_owned())),
         never = systemd.keep_watch() => match never {},
-    }
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// Waits for the next one.
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
     }
 }

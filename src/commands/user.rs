@@ -1,6 +1,6 @@
 //! `ires-chat user`: own accounts, and who may come in.
 
-use super::{connect, failed, pool};
+use super::{failed, open, pool, say};
 use crate::Failure;
 use clap::{Args, Subcommand};
 use ires_chat::{
@@ -33,22 +33,31 @@ use uuid::Uuid;
 #[derive(Subcommand)]
 pub enum User {
     /// Make an account; the password is read from standard input
+    #[command(after_help = "Example:\n  ires-chat user add carol --name Carol < password.txt")]
     Add(Add),
     /// List users, one JSON object a line
+    #[command(after_help = "Example:\n  ires-chat user list")]
     List(DatabaseSettings),
     /// Keep a user out: tokens are refused from now on
+    #[command(after_help = "Example:\n  ires-chat user deactivate alice")]
     Deactivate(Named),
     /// Let a user in again
+    #[command(after_help = "Example:\n  ires-chat user activate alice")]
     Activate(Named),
     /// Give an account another password, read from standard input, and end its sessions
+    #[command(after_help = "Example:\n  ires-chat user password alice < password.txt")]
     Password(Password),
     /// List a user's sessions, newest first, one JSON object a line
+    #[command(after_help = "Example:\n  ires-chat user sessions alice")]
     Sessions(Named),
     /// End a user's sessions, or one of them; servers close its sockets within a second
+    #[command(after_help = "Examples:\n  ires-chat user revoke alice\n  ires-chat user revoke alice --session 01890a5d-ac96-774b-bcce-b302099a8057")]
     Revoke(Revoke),
     /// Print all that is kept of a user, as JSON, one page a line
+    #[command(after_help = "Example:\n  ires-chat user export alice > alice.jsonl")]
     Export(Named),
     /// Erase a user's account for good; a running server does what there is to do in rooms
+    #[command(after_help = "Examples:\n  ires-chat user erase alice\n  ires-chat user erase alice --messages delete")]
     Erase(Erase),
 }
 
@@ -104,7 +113,7 @@ impl Named {
 
     /// The user's id, and a connection to the database.
     async fn open(self) -> Result<(UserId, PgConnection), Failure> {
-        Ok((self.user()?, connect(self.database, "user").await?))
+        Ok((self.user()?, open(self.database, "user").await?))
     }
 }
 
@@ -128,13 +137,13 @@ pub async fn run(user: User) -> Result<(), Failure> {
             let payload = json!({ "username": add.username, "name": add.name, "password": read_line()? });
             let new = Registration::read(Fields::of(payload).map_err(failed)?).map_err(failed)?;
             let passwords = hashing(&add.passwords)?;
-            let mut db = connect(add.database, "user").await?;
+            let mut db = open(add.database, "user").await?;
             let hash = new.hash(&passwords).await.map_err(failed)?;
             let room = rooms::store::ensure_default_room(&mut db, &add.default_room).await.map_err(failed)?;
             print(&make_account(&mut db, &new, &hash, room).await.map_err(failed)?)
         }
         User::List(database) => {
-            let mut db = connect(database, "user").await?;
+            let mut db = open(database, "user").await?;
             let mut after = String::new();
             loop {
                 let users = store::list(&mut db, &after, 1_000).await.map_err(failed)?;
@@ -151,11 +160,15 @@ pub async fn run(user: User) -> Result<(), Failure> {
             fields.finish().map_err(failed)?;
             let passwords = hashing(&passwords)?;
             let (id, mut db) = named.open().await?;
-            let found = set_password(&mut db, &passwords, &id, password).await.map_err(failed)?;
-            if found { Ok(()) } else { Err(failed("there is no account of this id")) }
+            if set_password(&mut db, &passwords, &id, password).await.map_err(failed)? {
+                Ok(())
+            } else {
+                Err(failed("there is no account of this id: see `ires-chat user list`"))
+            }
         }
         User::Sessions(named) => {
             let (id, mut db) = named.open().await?;
+            store::find(&mut db, &id).await.map_err(failed)?.ok_or_else(nobody)?;
             let mut before = None;
             loop {
                 let sessions = auth::store::sessions(&mut db, &id, None, before, 1_000).await.map_err(failed)?;
@@ -167,7 +180,7 @@ pub async fn run(user: User) -> Result<(), Failure> {
         User::Revoke(Revoke { named, session }) => {
             let (id, mut db) = named.open().await?;
             let ended = auth::store::revoke(&mut db, &id, session.map_or(Which::All, Which::One)).await.map_err(failed)?;
-            if ended > 0 { Ok(()) } else { Err(failed("there is no such session")) }
+            if ended > 0 { Ok(()) } else { Err(failed("there is no such session: see `ires-chat user sessions`")) }
         }
         User::Export(named) => export(named).await,
         User::Erase(erase) => self::erase(erase).await,
@@ -207,21 +220,22 @@ async fn erase(erase: Erase) -> Result<(), Failure> {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE && database::is_served(&db).await.map_err(failed)? {
         if privacy::is_finished(&db, &id).await.map_err(failed)? {
-            println!("erased");
-            return Ok(());
+            return say("erased");
         }
         sleep(Duration::from_millis(200)).await;
     }
-    println!("erased; what the user left in rooms goes as soon as a server has the time");
-    Ok(())
+    say("erased; what the user left in rooms goes as soon as a server has the time")
 }
 
 async fn set_active(named: Named, active: bool) -> Result<(), Failure> {
     let (id, mut db) = named.open().await?;
-    if store::set_active(&mut db, &id, active).await.map_err(failed)? { Ok(()) } else { Err(failed("there is no such user")) }
+    if store::set_active(&mut db, &id, active).await.map_err(failed)? { Ok(()) } else { Err(nobody()) }
+}
+
+fn nobody() -> Failure {
+    failed("there is no such user: see `ires-chat user list`")
 }
 
 fn print(user: &impl Serialize) -> Result<(), Failure> {
-    println!("{}", serde_json::to_string(user).map_err(failed)?);
-    Ok(())
+    say(serde_json::to_string(user).map_err(failed)?)
 }

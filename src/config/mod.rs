@@ -70,7 +70,7 @@ pub struct HttpSettings {
     #[arg(long, env = "PORT", default_value_t = 3000)]
     pub port: u16,
     /// Origins of the frontends, comma-separated: allowed by CORS and as Origin of a WebSocket
-    #[arg(long, env = "FRONTEND_URL", value_delimiter = ',', default_value = "http://localhost:3000", value_parser = origin)]
+    #[arg(long, env = "FRONTEND_URL", hide_env_values = true, value_delimiter = ',', default_value = "http://localhost:3000", value_parser = origin)]
     pub frontend_url: Vec<String>,
     /// Largest body of a REST request, in bytes
     #[arg(long, env = "CHAT_MAX_BODY", default_value_t = MAX_BODY, value_parser = clap::value_parser!(u32).range(1_024..))]
@@ -172,7 +172,7 @@ pub struct AuthSettings {
     #[arg(long, env = "CHAT_ALLOW_WEAK_SECRET", default_value_t = false, action = clap::ArgAction::Set)]
     pub allow_weak_secret: bool,
     /// Where the issuer publishes its public keys (a JWK set), for RS256, ES256 and `EdDSA` tokens
-    #[arg(long, env = "CHAT_JWKS_URL", value_parser = jwks_url)]
+    #[arg(long, env = "CHAT_JWKS_URL", hide_env_values = true, value_parser = jwks_url)]
     pub jwks_url: Option<Uri>,
     /// How old the published keys may become before they are fetched anew
     #[arg(long, env = "CHAT_JWKS_MAX_AGE", default_value = "10m", value_parser = duration)]

@@ -141,10 +141,7 @@ async fn prepare_database(options: &PgConnectOptions, settings: &Settings) -> Re
     if settings.database.migrate == Switch::On {
         database::migrate(&mut db).await.map_err(|error| format!("the database cannot be migrated: {error}"))?;
     }
-    let states = database::migration_states(&mut db).await.map_err(|error| error.to_string())?;
-    if let Some(missing) = states.iter().find(|state| !state.applied) {
-        return Err(format!("the database lacks migration {} ({}): run `ires-chat migrate run`", missing.version, missing.description));
-    }
+    database::expect_schema(&mut db).await?;
     let default_room = rooms::store::ensure_default_room(&mut db, &settings.chat.default_room).await.map_err(|error| error.to_string())?;
     let epoch = database::epoch(&mut db).await.map_err(|error| error.to_string())?;
     Ok((default_room, epoch))

@@ -32,7 +32,8 @@ pub fn init(settings: &LogSettings) -> Result<(), String> {
         LogFormat::Pretty => false,
         LogFormat::Auto => !stderr().is_terminal(),
     };
-    let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
+    // Nor is that nobody reads them any more a reason to panic, which a word about it on stderr would do.
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr).log_internal_errors(false);
     let lines = if json { lines.json().flatten_event(true).with_span_list(false).boxed() } else { lines.with_ansi(stderr().is_terminal()).boxed() };
     let layers = tracing_subscriber::registry().with(lines.with_filter(filter_fn(is_discreet)).with_filter(filter));
     #[cfg(feature = "otel")]

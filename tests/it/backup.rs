@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::process::{Pid, Signal, test_kill_process};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use sqlx::{Connection, PgConnection};
@@ -112,8 +113,14 @@ async fn nothing_is_written_over() {
 
     let again = backup(&["create", &archive], app.database.url());
     let over = backup(&["restore", &archive], app.database.url());
+    let package = dir.path().join("package");
+    fs::write(package.with_extension("json"), "{}").unwrap();
+    let beside = backup(&["create", package.to_str().unwrap()], app.database.url());
 
-    assert_eq!((again.code, over.code), (Some(1), Some(1)));
+    assert_eq!((again.code, over.code, beside.code), (Some(1), Some(1), Some(1)));
+    assert!(beside.stderr.contains("package.json is there already"), "{}", beside.stderr);
+    assert_eq!(fs::read_to_string(package.with_extension("json")).unwrap(), "{}");
+    assert_eq!(names_in(&dir), ["chat.backup", "chat.backup.json", "package.json"]);
     assert!(again.stderr.contains("there already"), "{}", again.stderr);
     assert!(over.stderr.contains("not empty") && over.stderr.contains("database_identity"), "{}", over.stderr);
     assert_eq!(fs::read(&archive).unwrap(), before);
@@ -260,6 +267,49 @@ async fn a_restoration_that_is_killed_leaves_the_database_empty() {
     eventually("its end", async || !is_amid().await).await;
     assert_eq!(tables(empty.url()).await, 0);
     assert_eq!(backup(&["restore", &archive], empty.url()).code, Some(0), "it can be tried again");
+}
+
+#[tokio::test]
+async fn what_appears_while_a_backup_is_made_is_not_written_over_either() {
+    let app = TestApp::start().await;
+    for end in ["", ".json"] {
+        let dir = TempDir::new();
+        let (_, archive) = archive_in(&dir);
+        let script = format!("case $1 in --version) exec REAL \"$@\";; esac\necho mine > '{archive}{end}'\nexec REAL \"$@\"");
+        let bin = programs(&dir, "pg_dump", &script);
+
+        let created = ires_chat(&["backup", "create", &archive], &[("DATABASE_URL", app.database.url()), ("CHAT_PG_BIN", bin.to_str().unwrap())]);
+
+        assert_eq!(created.code, Some(1), "{}{}", created.stdout, created.stderr);
+        assert_eq!(names_in(&dir), ["bin".to_owned(), format!("chat.backup{end}")], "{}", created.stderr);
+        assert_eq!(fs::read_to_string(format!("{archive}{end}")).unwrap(), "mine\n");
+    }
+}
+
+/// Ctrl-C, and what a service manager sends.
+#[tokio::test]
+async fn a_backup_that_is_interrupted_leaves_neither_a_file_nor_a_program_behind() {
+    let app = TestApp::start().await;
+    for signal in [Signal::INT, Signal::TERM] {
+        let dir = TempDir::new();
+        let (path, archive) = archive_in(&dir);
+        let pid = dir.path().join("pid");
+        let script = format!("case $1 in --version) exec REAL \"$@\";; esac\necho begun\necho $$ > {}\nexec sleep 60", pid.display());
+        let bin = programs(&dir, "pg_dump", &script);
+        let environment = [("DATABASE_URL", app.database.url()), ("CHAT_PG_BIN", bin.to_str().unwrap())];
+        let creating = Running::ires_chat(Path::new("/"), &["backup", "create", &archive], &environment);
+        let part = format!("{}.part-{}", path.display(), creating.pid().as_raw_nonzero());
+        eventually("a part", async || fs::read(&part).is_ok_and(|part| part == b"begun\n") && pid.exists()).await;
+        let dumping: i32 = fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
+        let errors = creating.errors.clone();
+
+        let ended = creating.end(signal);
+
+        assert_eq!(ended.code(), Some(1));
+        assert_eq!(names_in(&dir), ["bin", "pid"]);
+        assert!(test_kill_process(Pid::from_raw(dumping).unwrap()).is_err(), "pg_dump goes on");
+        eventually("the reason", async || errors.lock().unwrap().contains("interrupted")).await;
+    }
 }
 
 /// What a program is told by arguments, everybody on the machine can read.

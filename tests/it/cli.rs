@@ -230,3 +230,81 @@ async fn the_doctor_finds_a_broken_invariant() {
     let broken = finished.stdout.lines().find(|line| line.starts_with("BROKEN")).unwrap_or_default();
     assert!(broken.contains(text(&Value::from(room))), "{}", finished.stdout);
 }
+
+/// What cannot be done is one line that says what to do.
+#[tokio::test]
+async fn on_a_database_without_a_schema_every_command_says_how_to_make_one() {
+    let database = Database::empty().await;
+
+    for arguments in [
+        &["user", "add", "carol"][..],
+        &["user", "list"],
+        &["user", "deactivate", "alice"],
+        &["user", "activate", "alice"],
+        &["user", "password", "alice"],
+        &["user", "sessions", "alice"],
+        &["user", "revoke", "alice"],
+        &["user", "export", "alice"],
+        &["user", "erase", "alice"],
+        &["retention", "run", "--older-than", "365d"],
+        &["migrate", "grant", "pg_monitor"],
+    ] {
+        let refused = ires_chat_reading("correct horse battery staple\n", arguments, &[("DATABASE_URL", database.url())]);
+
+        assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""), "{arguments:?}: {}", refused.stderr);
+        assert!(refused.stderr.contains("`ires-chat migrate run`"), "{arguments:?}: {}", refused.stderr);
+        assert_eq!(refused.stderr.trim().lines().count(), 1, "{arguments:?}: {}", refused.stderr);
+    }
+}
+
+#[tokio::test]
+async fn what_a_command_cannot_do_it_says_in_words_that_help() {
+    let app = TestApp::start().await;
+    let carol = app.register("carol").await;
+    let database = ("DATABASE_URL", app.database.url());
+
+    for (arguments, environment, words) in [
+        (&["migrate", "grant", "nobody"][..], &[database][..], "There is no such role: make it first"),
+        (&["migrate", "grant", "ires_chat"], &[database], "name another"),
+        (&["user", "sessions", "nobody"], &[database], "there is no such user: see `ires-chat user list`"),
+        (&["user", "deactivate", "nobody"], &[database], "there is no such user: see `ires-chat user list`"),
+        (&["user", "password", "nobody"], &[database], "there is no account of this id"),
+        (&["user", "revoke", "nobody"], &[database], "there is no such session"),
+        (&["user", "export", "nobody"], &[database], "no such user: nobody"),
+        (&["user", "erase", "nobody"], &[database], "no such user: nobody"),
+        (&["user", "add", "a b"], &[database], "username: "),
+        (&["user", "add", "carol"], &[database], "taken"),
+        (&["retention", "run", "--older-than", "1h", "--room", "nowhere"], &[database], "there is no such room"),
+        (&["user", "list"], &[], "DATABASE_URL is missing: set it to"),
+        (&["token", "mint", "alice"], &[], "JWT_SECRET is missing: set it to"),
+    ] {
+        let refused = ires_chat_reading("correct horse battery staple\n", arguments, environment);
+
+        assert!(matches!(refused.code, Some(1 | 78)) && refused.stdout.is_empty(), "{arguments:?}: {:?} {}", refused.code, refused.stdout);
+        assert!(refused.stderr.contains(words), "{arguments:?}: {}", refused.stderr);
+        assert_eq!(refused.stderr.trim().lines().count(), 1, "{arguments:?}: {}", refused.stderr);
+    }
+    let known = user(&app, &["sessions", &carol.id]);
+    assert_eq!((known.code, known.stderr.as_str()), (Some(0), ""));
+}
+
+/// The page of a command, and those of its own commands.
+fn pages(command: &[&str]) -> Vec<(String, String)> {
+    let help = ires_chat(&[command, &["--help"]].concat(), &[]);
+    assert_eq!(help.code, Some(0), "{command:?}: {}", help.stderr);
+    let list = help.stdout.split("Commands:\n").nth(1).unwrap_or_default();
+    let names = list.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());
+    let below: Vec<_> = names.filter(|name| *name != "help").flat_map(|name| pages(&[command, &[name]].concat())).collect();
+    [(command.join(" "), help.stdout.clone())].into_iter().chain(below).collect()
+}
+
+#[test]
+fn the_help_of_every_command_has_an_example_of_it() {
+    let pages = pages(&[]);
+
+    assert!(pages.len() > 30, "{}", pages.len());
+    for (command, help) in pages {
+        let (_, examples) = help.split_once("\nExample").unwrap_or_else(|| panic!("no example of `{command}` in\n{help}"));
+        assert!(examples.contains(&format!("ires-chat {command}")), "{command}: {examples}");
+    }
+}

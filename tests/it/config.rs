@@ -1,6 +1,8 @@
 //! Settings: the seed's Configuration section, contract section 9. A start that cannot be right is refused in words.
 
-use crate::support::{Database, Finished, TestApp, UNSET, eventually, ires_chat, token::SECRET};
+use std::fs;
+
+use crate::support::{Database, Finished, TestApp, UNSET, cluster::TempDir, eventually, ires_chat, ires_chat_in, token::SECRET};
 
 /// `serve` with these settings and otherwise good ones; `DATABASE_URL` points nowhere unless given.
 fn serve(settings: &[(&str, &str)]) -> Finished {
@@ -142,14 +144,65 @@ fn an_unknown_flag_is_a_usage_error() {
     assert_eq!(finished.code, Some(2), "{}", finished.stderr);
 }
 
+/// What cannot be read in a `.env` is most often a secret with blanks or quotes in it: the place is told, not the text.
+#[test]
+fn a_fault_in_a_dot_env_is_told_by_its_place_and_not_by_its_text() {
+    let directory = TempDir::new();
+    let path = directory.path().join(".env");
+    for (text, line) in [
+        ("# JWT_SECRET=my very own words\n\nPORT=0\nJWT_SECRET=my very own words that are long enough\nHOST=::1\n", 4),
+        ("PORT=0\nJWT_SECRET=\"my very own words that are long enough\nHOST=::1\n", 2),
+        ("PORT=0\nJWT_SECRET='my very own words that are long enough\n", 2),
+        ("JWT_SECRET=my\\very own\n", 1),
+        ("PORT=0\nmy very own words\n", 2),
+        ("PORT=0\n'my very own words'\n", 2),
+    ] {
+        fs::write(&path, text).unwrap();
+
+        let finished = ires_chat_in(directory.path(), &["config", "check"], &[]);
+
+        let told = format!("{}: line {line} ", path.display());
+        assert_eq!((finished.code, finished.stderr.contains(&told)), (Some(78), true), "{text}{}", finished.stderr);
+        assert_eq!(finished.stderr.trim().lines().count(), 1, "{}", finished.stderr);
+        assert!(!finished.stderr.contains("very") && !finished.stderr.contains("words"), "{}", finished.stderr);
+    }
+}
+
+#[test]
+fn a_password_in_a_url_that_is_refused_is_shown_nowhere() {
+    let good = [("DATABASE_URL", "postgres://127.0.0.1/x"), ("JWT_SECRET", SECRET)];
+    for (name, value) in [
+        ("CHAT_JWKS_URL", "https://user:hunter2@issuer.example/keys"),
+        ("CHAT_JWKS_URL", "https://user:hunter2"),
+        ("CHAT_JWKS_URL", "user:hunter2@issuer.example"),
+        ("CHAT_JWKS_URL", "http://issuer.example/keys?token=hunter2"),
+        ("FRONTEND_URL", "https://good.example,https://user:hunter2@bad.example"),
+    ] {
+        let environment: Vec<_> = good.into_iter().chain([(name, value)]).collect();
+        let flag = format!("--{}={value}", name.trim_start_matches("CHAT_").to_lowercase().replace('_', "-"));
+
+        let by_variable = ires_chat(&["config", "check"], &environment);
+        let by_flag = ires_chat(&["config", "check", &flag], &good);
+        let help = ires_chat(&["serve", "--help"], &environment);
+
+        assert_refused(&by_variable, name);
+        assert_refused(&by_flag, name);
+        assert!(by_variable.stderr.contains("is expected"), "{}", by_variable.stderr);
+        assert_eq!((by_variable.code, by_flag.code, help.code), (Some(78), Some(2), Some(0)));
+        for Finished { stdout, stderr, .. } in [by_variable, by_flag, help] {
+            assert!(!stdout.contains("hunter2") && !stderr.contains("hunter2"), "{stdout}{stderr}");
+        }
+    }
+}
+
 /// Secrets may come from files: `JWT_SECRET_FILE`, `DATABASE_URL_FILE`.
 #[tokio::test]
 async fn secrets_may_come_from_files() {
     let database = Database::migrated().await;
-    let dir = crate::support::cluster::TempDir::new();
+    let dir = TempDir::new();
     let (secret, url) = (dir.path().join("secret"), dir.path().join("url"));
-    std::fs::write(&secret, format!("{SECRET}\n")).unwrap();
-    std::fs::write(&url, database.url()).unwrap();
+    fs::write(&secret, format!("{SECRET}\n")).unwrap();
+    fs::write(&url, database.url()).unwrap();
     let settings =
         [("JWT_SECRET", UNSET), ("DATABASE_URL", UNSET), ("JWT_SECRET_FILE", secret.to_str().unwrap()), ("DATABASE_URL_FILE", url.to_str().unwrap())];
 
@@ -227,7 +280,7 @@ async fn a_port_that_is_taken_is_one_clear_line() {
 fn every_setting_of_the_help_is_in_env_example_and_the_other_way_round() {
     // `dev` has all settings of `serve`, and two of its own.
     let help = ires_chat(&["dev", "--help"], &[]).stdout;
-    let example = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.env.example")).unwrap();
+    let example = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.env.example")).unwrap();
     let in_help: Vec<&str> = help.split("[env: ").skip(1).filter_map(|rest| rest.split(['=', ']']).next()).collect();
     assert!(in_help.len() > 20, "{help}");
     for name in &in_help {

@@ -111,5 +111,6 @@ mod threads;
 mod tokens;
 mod traces;
 mod typing;
+mod unheard;
 mod unread;
 mod weight;

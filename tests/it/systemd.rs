@@ -12,6 +12,7 @@ use std::{
 };
 
 use rustix::process::Signal;
+use sqlx::{Connection, PgConnection};
 
 use crate::support::{Database, Finished, Running, cluster::TempDir, token::SECRET};
 
@@ -22,15 +23,19 @@ fn told(manager: &UnixDatagram) -> String {
     String::from_utf8(buffer[..length].to_owned()).unwrap()
 }
 
+/// What it says as long as it is not ready: it may take half a minute more.
+const STARTING: &str = "STATUS=Getting the database ready\nEXTEND_TIMEOUT_USEC=30000000";
+
 /// The next datagram that is no sign of life.
 fn news(manager: &UnixDatagram) -> String {
-    std::iter::repeat_with(|| told(manager)).find(|said| said != "WATCHDOG=1").unwrap()
+    std::iter::repeat_with(|| told(manager)).find(|said| said != "WATCHDOG=1" && said != STARTING).unwrap()
 }
 
 fn serve(database: &Database, socket: &str, watchdog: &str) -> Running {
     let environment =
         [("DATABASE_URL", database.url()), ("JWT_SECRET", SECRET), ("PORT", "0"), ("NOTIFY_SOCKET", socket), ("WATCHDOG_USEC", watchdog)];
-    Running::ires_chat(Path::new(env!("CARGO_TARGET_TMPDIR")), &["serve"], &environment)
+    let arguments = ["serve", "--drain-delay=0s", "--drain-timeout=135s"];
+    Running::ires_chat(Path::new(env!("CARGO_TARGET_TMPDIR")), &arguments, &environment)
 }
 
 #[tokio::test]
@@ -54,7 +59,27 @@ async fn systemd_is_told_when_it_serves_that_it_lives_and_that_it_stops() {
         server.signal(Signal::TERM);
         let stopping = news(&manager);
         assert!(stopping.starts_with("STOPPING=1\nSTATUS="), "{stopping}");
+        // CHAT_DRAIN_DELAY, CHAT_DRAIN_TIMEOUT, and five seconds for what comes after.
+        assert!(stopping.ends_with("\nEXTEND_TIMEOUT_USEC=140000000"), "{stopping}");
     }
+}
+
+/// systemd kills what is not ready in 90 s, and starts it again: a long migration would never come to an end.
+#[tokio::test]
+async fn systemd_is_asked_for_more_time_as_long_as_the_database_is_got_ready() {
+    let (database, directory) = (Database::migrated().await, TempDir::new());
+    let path = directory.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let mut holder = PgConnection::connect(database.url()).await.unwrap();
+    let mut migrating = holder.begin().await.unwrap();
+    sqlx::query("LOCK TABLE _sqlx_migrations").execute(&mut *migrating).await.unwrap();
+
+    let _server = serve(&database, path.to_str().unwrap(), "0");
+
+    assert_eq!([told(&manager), told(&manager)], [STARTING, STARTING]);
+    migrating.rollback().await.unwrap();
+    assert!(news(&manager).starts_with("READY=1\n"));
 }
 
 #[tokio::test]
@@ -71,7 +96,9 @@ async fn a_manager_that_is_not_there_is_no_reason_not_to_serve() {
 #[test]
 fn the_unit_is_one_that_systemd_understands() {
     let unit = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/ops/systemd/ires-chat.service")).unwrap();
-    for line in ["Type=notify", "WatchdogSec=", "NoNewPrivileges=yes", "ProtectSystem=strict", "TimeoutStopSec=30"] {
+    for line in
+        ["Type=notify", "WatchdogSec=", "NoNewPrivileges=yes", "ProtectSystem=strict", "RestartPreventExitStatus=2 78", "StartLimitIntervalSec=0"]
+    {
         assert!(unit.lines().any(|found| found.starts_with(line)), "{line}");
     }
     let directory = TempDir::new();

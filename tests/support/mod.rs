@@ -44,7 +44,7 @@ pub use json::{code, has_uuid, ids};
 pub use load::Load;
 pub use mirror::Mirror;
 pub use port::HeldPort;
-pub use process::{Finished, Running, UNSET, bound, ires_chat, ires_chat_in, ires_chat_reading};
+pub use process::{Finished, Running, UNSET, bound, ires_chat, ires_chat_in, ires_chat_reading, ires_chat_unheard};
 pub use queries::queries;
 pub use raw::Raw;
 pub use reply::Reply;

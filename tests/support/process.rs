@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsStr,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, PipeWriter, Read, Write, pipe},
     path::Path,
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex, OnceLock, mpsc},
@@ -86,9 +86,21 @@ pub fn ires_chat_in(directory: &Path, arguments: &[&str], environment: &[(&str, 
 
 /// Like [`ires_chat`], with something on its standard input.
 pub fn ires_chat_reading(input: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
-    let mut command = command(elsewhere(), arguments, &owned(environment));
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
+    fed(input, command(elsewhere(), arguments, &owned(environment)).stdout(Stdio::piped()))
+}
+
+/// Like [`ires_chat_reading`], with nobody there who would read what it has to say.
+pub fn ires_chat_unheard(input: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
+    fed(input, command(elsewhere(), arguments, &owned(environment)).stdout(broken_pipe()))
+}
+
+/// A pipe whose reader has gone.
+fn broken_pipe() -> PipeWriter {
+    pipe().unwrap().1
+}
+
+fn fed(input: &str, command: &mut Command) -> Finished {
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // A program that does not read is no failure of the test's own.
     _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap().into()
@@ -117,6 +129,13 @@ impl Running {
     /// A long-running command of the program.
     pub fn ires_chat(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         Self::start(command(directory, arguments, &owned(environment)))
+    }
+
+    /// Like [`Self::ires_chat`], with nobody there who would read what it has to say, or its logs.
+    pub fn unheard(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = command(directory, arguments, &owned(environment));
+        let child = command.stdout(broken_pipe()).stderr(broken_pipe()).spawn().unwrap();
+        Self { child, lines: mpsc::channel().1, errors: Arc::default() }
     }
 
     /// Waits for a line of its output that contains the words, and gives all lines up to it.

@@ -47,7 +47,9 @@ pub fn jwks_url(text: &str) -> std::result::Result<Uri, String> {
         Some("http") => is_this_machine(host(&uri)),
         _ => false,
     };
-    if is_good && !authority.as_str().contains('@') && !host(&uri).is_empty() { Ok(uri) } else { Err(expected()) }
+    // What stands behind a colon and is no port is most often a password, of which the rest is missing.
+    let is_plain = authority.as_str() == authority.host() || authority.port_u16().is_some();
+    if is_good && is_plain && !authority.as_str().contains('@') && !host(&uri).is_empty() { Ok(uri) } else { Err(expected()) }
 }
 
 /// The host, an IPv6 address without its brackets.
