@@ -17,8 +17,9 @@ use crate::Failure;
 use ires_chat::{
     config::{DatabaseSettings, read_secret},
     database,
+    pool::Pool,
 };
-use sqlx::{PgConnection, PgPool, postgres::PgConnectOptions};
+use sqlx::{PgConnection, postgres::PgConnectOptions};
 
 /// Connects to the database of a command, which says its name there.
 async fn connect(settings: DatabaseSettings, command: &str) -> Result<PgConnection, Failure> {
@@ -26,10 +27,10 @@ async fn connect(settings: DatabaseSettings, command: &str) -> Result<PgConnecti
 }
 
 /// Connects to the database of a command that needs several connections, or transactions.
-async fn pool(settings: DatabaseSettings, command: &str) -> Result<PgPool, Failure> {
+async fn pool(settings: DatabaseSettings, command: &str) -> Result<Pool, Failure> {
     let options = options(settings.clone(), command)?;
     database::inspect(&options, true).await.map_err(Failure::Unavailable)?;
-    Ok(database::pool(options, &settings))
+    Ok(Pool::new(options, &settings))
 }
 
 /// How a command connects to its database.

@@ -5,10 +5,10 @@ use crate::Failure;
 use clap::{Args, Subcommand};
 use ires_chat::{
     config::{DatabaseSettings, age},
+    pool::Pool,
     retention::{self, Sweep},
     rooms::{RoomId, RoomRef, store},
 };
-use sqlx::PgPool;
 use std::time::Duration;
 
 /// What to do.
@@ -54,7 +54,7 @@ pub async fn run(Retention::Run(old): Retention) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn find(db: &PgPool, name: &str) -> Result<RoomId, Failure> {
+async fn find(db: &Pool, name: &str) -> Result<RoomId, Failure> {
     let found = match RoomRef::parse(name).map_err(failed)? {
         RoomRef::Id(id) => store::exists(db, id).await.map_err(failed)?.then_some(id),
         RoomRef::Slug(slug) => store::id_of_slug(db, slug.as_str()).await.map_err(failed)?,

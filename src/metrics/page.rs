@@ -127,10 +127,10 @@ fn requests(text: &mut Text) {
 }
 
 fn database(text: &mut Text, app: &App) {
-    let (all, idle) = (u64::from(app.db.size()), app.db.num_idle() as u64);
+    let (all, idle, most) = app.db.size();
     let states = by("state", [("idle", idle), ("used", all.saturating_sub(idle))]);
     text.gauge("ires_chat_database_connections", "Connections of the pool, by state.", states);
-    text.single("ires_chat_database_connections_max", "Most connections that the pool may have.", app.db.options().get_max_connections());
+    text.single("ires_chat_database_connections_max", "Most connections that the pool may have.", most);
     text.histogram("ires_chat_database_acquire_seconds", "Time that was waited for a connection of the pool.", [(Labels::NONE, &ACQUIRE)]);
     let about = "Transactions that wait for a connection or are just being begun.";
     text.single("ires_chat_database_transactions_beginning", about, BEGINNING.get());

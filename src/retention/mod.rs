@@ -11,10 +11,10 @@ use crate::{
     app::App,
     error::{Error, Result},
     messages::changes::deletion::{AT_ONCE, DeletedBy, delete_many, delete_untold},
+    pool::Pool,
     rooms::RoomId,
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgPool;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -25,7 +25,7 @@ const TOGETHER: i64 = 500;
 /// Which messages are too old, and what is done with them.
 pub struct Sweep<'a> {
     /// Where they are.
-    pub db: &'a PgPool,
+    pub db: &'a Pool,
     /// The server that tells of it; without one clients learn of it by their next sync.
     pub live: Option<&'a App>,
     /// Messages stored before this go.
@@ -93,7 +93,7 @@ impl Sweep<'_> {
     async fn delete(&self, room: RoomId, ids: &[Uuid]) -> Result<usize> {
         match self.live {
             _ if self.dry => Ok(ids.len()),
-            Some(app) => delete_many(app, room, ids, DeletedBy::Retention).await,
+            Some(app) => app.in_time(delete_many(app, room, ids, DeletedBy::Retention)).await,
             None => Ok(delete_untold(self.db, room, ids, DeletedBy::Retention).await?.map_or(0, |told| told.count())),
         }
     }
