@@ -155,7 +155,7 @@ impl Line<'_> {
         // The sender is in the state, so that this cannot fail.
         _ = self.state.flow.subscribe().wait_for(|flow| flows.contains(flow)).await;
         if self.number < self.state.silent.load(Ordering::Relaxed) {
-            pending().await
+            pending::<()>().await;
         }
     }
 }
