@@ -3,7 +3,7 @@
 //! A frozen host, a firewall that has forgotten a connection, or a proxy that lost what is behind it leaves TCP open and says nothing.
 //! Whoever asked gives up, but sqlx takes a connection back by asking whether it lives, and keeps its place until it is told: such
 //! connections would take all places, one after the other, while new ones could be opened. Postgres ends what it was asked after
-//! `statement_timeout`; a connection that says nothing [a moment](MOMENT) later is dropped, and another may take its place.
+//! `statement_timeout`; a connection that says nothing half a second later is dropped, and another may take its place.
 
 use crate::config::DatabaseSettings;
 use futures_util::{
