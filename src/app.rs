@@ -9,6 +9,7 @@ use crate::{
     limits::Limits,
     lobby::{QuietRooms, snapshots::Snapshots},
     messages::journal::Journal,
+    pool::{Pool, Transaction},
     presence::{Presence, typing::Typing},
     realtime::Realtime,
     receipts::Receipts,
@@ -17,7 +18,6 @@ use crate::{
     search::Search,
     session::Arrivals,
 };
-use sqlx::{PgPool, Postgres, Transaction};
 use std::{ops::Deref, sync::Arc, time::Duration};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -31,7 +31,7 @@ pub struct Parts {
     /// The settings, checked.
     pub settings: Settings,
     /// Where everything is kept.
-    pub db: PgPool,
+    pub db: Pool,
     /// Signs and verifies access tokens.
     pub keys: Keys,
     /// Hashes passwords.
@@ -94,7 +94,7 @@ impl App {
     ///
     /// # Errors
     /// `UNAVAILABLE` without the database.
-    pub async fn begin(&self) -> Result<Transaction<'static, Postgres>> {
+    pub async fn begin(&self) -> Result<Transaction> {
         database::begin(&self.db, "BEGIN").await
     }
 

@@ -1,16 +1,17 @@
 //! The database: connecting, migrating, and refusing one that could lose what was acknowledged.
 
 use crate::{
-    config::{DatabaseSettings, Secret},
+    config::Secret,
     error::{Error, Result},
     metrics,
+    pool::{Pool, Transaction},
     trace::{TRACE, TraceId},
 };
 use chrono::{DateTime, Utc};
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgExecutor, PgPool, Postgres, Transaction,
+    AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgExecutor,
     migrate::{Migrate, MigrateError, Migrator},
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::PgConnectOptions,
     query, query_scalar, raw_sql,
 };
 use std::{borrow::Cow, collections::HashSet, str::FromStr, time::Duration};
@@ -60,7 +61,9 @@ pub fn options(url: &Secret, timeout: Duration) -> Result<PgConnectOptions, Stri
         .options([("plan_cache_mode", "force_generic_plan")])
         // What is read often is in memory, and disks are no longer what Postgres' default of 4 was made for: with it one plan for
         // all arguments scans and hashes whole tables of thousands of rows rather than look up three in an index.
-        .options([("random_page_cost", "1.1")]);
+        .options([("random_page_cost", "1.1")])
+        // A server that vanished without a word keeps its locks for a minute, and not for the two hours of Linux.
+        .options([("tcp_keepalives_idle", "30"), ("tcp_keepalives_interval", "10"), ("tcp_keepalives_count", "3")]);
     Ok(options.log_statements(LevelFilter::Off).log_slow_statements(LevelFilter::Off, Duration::MAX))
 }
 
@@ -70,30 +73,6 @@ pub fn options(url: &Secret, timeout: Duration) -> Result<PgConnectOptions, Stri
 /// long as `slow` is logged.
 pub fn lasting(options: PgConnectOptions, slow: Duration) -> PgConnectOptions {
     options.options([("enable_seqscan", "off"), ("jit", "off")]).log_slow_statements(LevelFilter::Warn, slow)
-}
-
-/// How long a connection of the pool may have been idle and still be used without asking whether it lives: asking costs as
-/// much as a small query.
-const FRESH: Duration = Duration::from_secs(1);
-
-/// A pool that connects when it is needed.
-pub fn pool(options: PgConnectOptions, settings: &DatabaseSettings) -> PgPool {
-    PgPoolOptions::new()
-        .test_before_acquire(false)
-        .before_acquire(|connection, state| {
-            Box::pin(async move {
-                if state.idle_for > FRESH {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        })
-        .max_connections(settings.database_connections)
-        // How long was waited for a connection is told to `telemetry`, which counts it.
-        .acquire_time_level(LevelFilter::Trace)
-        .acquire_slow_level(LevelFilter::Off)
-        .acquire_timeout(settings.database_timeout.min(Duration::from_secs(3)))
-        .connect_lazy_with(options)
 }
 
 /// The database's clock, by which all that is stored has its time: that of a server may be wrong.
@@ -107,22 +86,12 @@ pub async fn now(db: impl PgExecutor<'_>) -> Result<DateTime<Utc>> {
 /// Begins a transaction with this statement. As long as it lasts, its connection is named after the trace that it serves, where Postgres shows
 /// who waits for whom; that takes no round trip of its own.
 ///
-/// A task of its own waits for the answer. Whoever asks may be given up at any moment, as when a client hangs up or its time is
-/// over; were that between `BEGIN` and its answer, sqlx would take the connection back as one without a transaction, and
-/// whatever it is used for next would be written into one that nobody commits.
-///
 /// # Errors
 /// `UNAVAILABLE` without the database.
-pub async fn begin(db: &PgPool, statement: &'static str) -> Result<Transaction<'static, Postgres>> {
-    let db = db.clone();
+pub async fn begin(db: &Pool, statement: &'static str) -> Result<Transaction> {
+    let _beginning = metrics::Held::one_more(&metrics::BEGINNING);
     let statement = TRACE.try_with(|trace| Cow::Owned(named_after(trace, statement))).unwrap_or(Cow::Borrowed(statement));
-    let begun = tokio::spawn(async move {
-        metrics::BEGINNING.inc();
-        let begun = db.begin_with(AssertSqlSafe(statement)).await;
-        metrics::BEGINNING.dec();
-        begun
-    });
-    Ok(begun.await??)
+    Ok(db.begin(&statement).await?)
 }
 
 /// The name of a trace has nothing in it that SQL would take for its own: see [`TraceId::parse`].
@@ -194,7 +163,7 @@ pub async fn take_upkeep_lock(db: &mut PgConnection) -> Result<bool> {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn is_served(db: &PgPool) -> Result<bool> {
+pub async fn is_served(db: &Pool) -> Result<bool> {
     let held = query_scalar!(
         r#"SELECT EXISTS (
                SELECT FROM pg_locks
@@ -308,7 +277,7 @@ pub async fn epoch(db: &mut PgConnection) -> Result<Uuid> {
 ///
 /// # Errors
 /// Why it does not.
-pub async fn ping(db: &PgPool) -> Result<()> {
+pub async fn ping(db: &Pool) -> Result<()> {
     query!(r#"SELECT 1 AS "one!""#).fetch_one(db).await?;
     Ok(())
 }

@@ -16,7 +16,7 @@
 //! `socket` translate. They use one another in one direction: [`users`] ◄ [`auth`] ◄ [`rooms`] ◄ [`presence`] ◄
 //! [`messages`] ◄ [`receipts`] ◄ [`lobby`] ◄ [`sync`] ◄ [`session`]; beside [`sync`] stand [`search`],
 //! [`privacy`] and [`retention`], which no feature uses, and [`upkeep`] sets to work. What may become of a message is in folders inside [`messages`]. Under
-//! them lie [`realtime`], [`socket`], [`routes`], [`extract`], [`payload`], [`names`],
+//! them lie [`realtime`], [`socket`], [`routes`], [`extract`], [`pool`], [`payload`], [`names`],
 //! [`limits`], [`draining`], [`gathering`], [`recent`], [`error`], [`trace`], [`metrics`] and [`config`]; [`server`] puts everything together.
 //! [`specs`] makes documents of what is registered there. [`admin`] shows operators who is connected, [`doctor`] and [`backup`] look at the
 //! database from outside. [`mod@bench`] is the load that all of this is measured with.
@@ -45,6 +45,7 @@ pub mod messages;
 pub mod metrics;
 pub mod names;
 pub mod payload;
+pub mod pool;
 pub mod presence;
 pub mod privacy;
 pub mod realtime;

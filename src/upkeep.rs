@@ -42,7 +42,7 @@ async fn work(app: &App, lock: &mut PgConnection, next_sweep: &mut Instant) -> R
     loop {
         // While the connection stands, so does the lock.
         app.in_time(async { Ok(lock.ping().await?) }).await?;
-        is_ours = is_ours || database::take_upkeep_lock(lock).await?;
+        is_ours = is_ours || app.in_time(database::take_upkeep_lock(lock)).await?;
         if is_ours {
             privacy::carry_out(app).await?;
             if *next_sweep <= Instant::now() {

@@ -23,6 +23,7 @@ use crate::{
     database,
     error::{Error, Result},
     gathering::Gathering,
+    pool::Pool,
     realtime::ConnectionId,
     recent::Recent,
     rooms::RoomId,
@@ -32,7 +33,6 @@ use crate::{
 use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
-use sqlx::PgPool;
 use std::{sync::Arc, time::Duration};
 use tokens::Claims;
 use tokio::time::{MissedTickBehavior, interval};
@@ -129,11 +129,11 @@ impl Which {
 pub type Identities = Gathering<Claims, Option<Holder>>;
 
 /// The line in which tokens wait for their sessions to be looked up, or made at first sight.
-pub fn identities(db: PgPool, default_room: RoomId, patience: Duration) -> Identities {
+pub fn identities(db: Pool, default_room: RoomId, patience: Duration) -> Identities {
     Gathering::start(patience, move |claims| identify(db.clone(), default_room, claims))
 }
 
-async fn identify(db: PgPool, default_room: RoomId, claims: Vec<Claims>) -> Result<Vec<Option<Holder>>> {
+async fn identify(db: Pool, default_room: RoomId, claims: Vec<Claims>) -> Result<Vec<Option<Holder>>> {
     let found = store::holders(&db, &claims).await?;
     let strangers: Vec<&Claims> =
         claims.iter().zip(&found).filter(|(claims, holder)| holder.is_none() && claims.session_id.is_none()).map(|(claims, _)| claims).collect();
@@ -248,12 +248,17 @@ pub async fn revoke_session(app: &App, caller: &AuthUser, session_id: Uuid) -> R
 pub async fn watch_ended(app: App) {
     let mut ticks = interval(ENDED_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut since = None;
+    let (mut since, mut fails) = (None, false);
     loop {
         ticks.tick().await;
-        match close_ended(&app, since).await {
-            Ok(next) => since = Some(next),
-            Err(error) => tracing::debug!(%error, "ended sessions could not be looked for"),
+        match app.in_time(close_ended(&app, since)).await {
+            Ok(next) => (since, fails) = (Some(next), false),
+            // Once is enough.
+            Err(_) if fails => {}
+            Err(error) => {
+                fails = true;
+                tracing::warn!(%error, "ended sessions could not be looked for: their sockets stay until that is possible");
+            }
         }
     }
 }

@@ -346,7 +346,7 @@ pub async fn ended_since(db: impl PgExecutor<'_>, since: DateTime<Utc>) -> Resul
 ///
 /// # Errors
 /// Those of the database.
-pub async fn remove_expired(db: &sqlx::PgPool, most: i64) -> Result<u64> {
+pub async fn remove_expired(db: &crate::pool::Pool, most: i64) -> Result<u64> {
     let sessions = query!(
         "DELETE FROM sessions
          WHERE id IN (SELECT id FROM sessions WHERE expires_at < now() - interval '1 day' ORDER BY expires_at LIMIT $1)",

@@ -18,8 +18,9 @@ use ires_chat::{
     config::{DatabaseSettings, read_secret},
     database,
     error::Error,
+    pool::Pool,
 };
-use sqlx::{PgConnection, PgPool, postgres::PgConnectOptions};
+use sqlx::{PgConnection, postgres::PgConnectOptions};
 use std::{
     error::Error as Cause,
     fmt::Display,
@@ -40,9 +41,9 @@ async fn open(settings: DatabaseSettings, command: &str) -> Result<PgConnection,
 }
 
 /// The same for a command that needs several connections, or transactions.
-async fn pool(settings: DatabaseSettings, command: &str) -> Result<PgPool, Failure> {
+async fn pool(settings: DatabaseSettings, command: &str) -> Result<Pool, Failure> {
     open(settings.clone(), command).await?;
-    Ok(database::pool(options(settings.clone(), command)?, &settings))
+    Ok(Pool::new(options(settings.clone(), command)?, &settings))
 }
 
 /// How a command connects to its database.

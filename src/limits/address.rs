@@ -46,7 +46,11 @@ impl FromStr for Network {
         if bits > most {
             return Err(expected());
         }
-        Ok(Self { address, bits })
+        // Addresses are compared as what they are: ::ffff:10.0.0.1 is 10.0.0.1.
+        match (address, address.to_canonical()) {
+            (IpAddr::V6(_), mapped @ IpAddr::V4(_)) if bits >= 96 => Ok(Self { address: mapped, bits: bits - 96 }),
+            _ => Ok(Self { address, bits }),
+        }
     }
 }
 
@@ -133,6 +137,8 @@ mod tests {
             ("0.0.0.0/0", "8.8.8.8", "::1"),
             ("2001:db8::/33", "2001:db8:7fff::1", "2001:db8:8000::1"),
             ("::/0", "::1", "127.0.0.1"),
+            ("::ffff:10.0.0.1", "10.0.0.1", "10.0.0.2"),
+            ("::ffff:10.0.0.0/104", "10.255.0.1", "11.0.0.1"),
         ] {
             let network: Network = network.parse().unwrap();
             assert!(network.contains(inside.parse().unwrap()) && !network.contains(outside.parse().unwrap()), "{network:?}");

@@ -108,14 +108,19 @@ pub async fn watch(app: App) {
 /// Passes on the rooms of owners who were deactivated within a time, on whatever server or by whatever command.
 async fn pass_on_from_deactivated(app: &App, within: Duration) -> Result<()> {
     for (room, owner) in members::owners_deactivated_within(&app.db, within).await? {
-        let mut change = match Change::begin(app, &owner, room).await {
-            Err(Error::RoomNotFound) => continue,
-            change => change?,
-        };
-        let is_owner = change.seat.membership.as_ref().is_some_and(|membership| membership.role == Role::Owner);
-        if is_owner && let Some(heir) = heir(app, &mut change, &owner, true).await? {
-            pass_on(app, change, &owner, &heir, None).await?;
-        }
+        app.in_time(pass_on_from(app, room, &owner)).await?;
+    }
+    Ok(())
+}
+
+async fn pass_on_from(app: &App, room: RoomId, owner: &UserId) -> Result<()> {
+    let mut change = match Change::begin(app, owner, room).await {
+        Err(Error::RoomNotFound) => return Ok(()),
+        change => change?,
+    };
+    let is_owner = change.seat.membership.as_ref().is_some_and(|membership| membership.role == Role::Owner);
+    if is_owner && let Some(heir) = heir(app, &mut change, owner, true).await? {
+        pass_on(app, change, owner, &heir, None).await?;
     }
     Ok(())
 }

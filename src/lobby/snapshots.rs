@@ -14,6 +14,7 @@ use crate::{
         self, Message,
         store::{Stretch, exists_before},
     },
+    pool::Pool,
     receipts::Read,
     recent::Recent,
     rooms::{self, Membership, Room, RoomId, RoomRef, Seat},
@@ -24,7 +25,6 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
-use sqlx::PgPool;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use uuid::Uuid;
 
@@ -131,7 +131,7 @@ struct Known {
 }
 
 /// Opens the line.
-pub fn snapshots(db: PgPool, patience: Duration) -> Snapshots {
+pub fn snapshots(db: Pool, patience: Duration) -> Snapshots {
     let known = Arc::new(Known { members: Recent::new(LIFE, ROOMS), pages: Recent::new(LIFE, ROOMS) });
     Gathering::start(patience, move |asked| read(db.clone(), known.clone(), asked))
 }
@@ -162,7 +162,7 @@ pub async fn joined(app: &App, user: &UserId, room: &RoomRef, since: Option<i64>
     Ok(Joined { room_id: room.id, last_seq: room.last_seq, text })
 }
 
-async fn read(db: PgPool, known: Arc<Known>, asked: Vec<Asked>) -> Result<Vec<Result<Snapshot>>> {
+async fn read(db: Pool, known: Arc<Known>, asked: Vec<Asked>) -> Result<Vec<Result<Snapshot>>> {
     let mut seats: Vec<Option<Seat>> = vec![None; asked.len()];
     for (place, seat) in rooms::store::find_each(&db, &asked.iter().map(|asked| (&asked.user, &asked.room)).collect::<Vec<_>>()).await? {
         seats[place] = Some(seat);
@@ -201,7 +201,7 @@ async fn read(db: PgPool, known: Arc<Known>, asked: Vec<Asked>) -> Result<Vec<Re
 }
 
 /// The first members of rooms, all of which have some.
-async fn read_members(db: &PgPool, rooms: Vec<Uuid>) -> Result<HashMap<RoomId, Arc<Members>>> {
+async fn read_members(db: &Pool, rooms: Vec<Uuid>) -> Result<HashMap<RoomId, Arc<Members>>> {
     let mut by_room: HashMap<RoomId, Vec<Member>> = HashMap::new();
     if !rooms.is_empty() {
         for (room, row) in rooms::store::members(db, &rooms, "", MEMBERS).await? {
@@ -217,7 +217,7 @@ async fn read_members(db: &PgPool, rooms: Vec<Uuid>) -> Result<HashMap<RoomId, A
 
 /// The newest messages of rooms, up to the number that the room was found to have; or everything after `since`, if that is
 /// not too much.
-async fn read_pages(db: &PgPool, wanted: Vec<((RoomId, Option<i64>), &Room)>) -> Result<HashMap<(RoomId, Option<i64>), Arc<Page>>> {
+async fn read_pages(db: &Pool, wanted: Vec<((RoomId, Option<i64>), &Room)>) -> Result<HashMap<(RoomId, Option<i64>), Arc<Page>>> {
     // Rooms in which nothing was ever said need no look.
     let spoken = |room: &Room| room.last_message_seq.is_some();
     let stretch = |((id, since), room): &((RoomId, Option<i64>), &Room)| Stretch {

@@ -4,6 +4,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     messages,
+    pool::Pool,
     receipts::{self, Read, Unread, store::Marker},
     rooms::{
         self, Membership, Room, RoomId, RoomRef, Seat, permissions,
@@ -15,7 +16,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
-use sqlx::{PgConnection, PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor};
 use std::collections::{HashMap, HashSet};
 
 /// Most bytes of last messages in one list of rooms: half of what may wait for a socket, for `session.ready` must not make a client one
@@ -90,8 +91,8 @@ pub async fn overview(app: &App, user: &UserId, room: &RoomRef) -> Result<Overvi
     overviews(&app.db, user, vec![seat]).await?.pop().ok_or(Error::RoomNotFound)
 }
 
-async fn overviews(db: &PgPool, user: &UserId, seats: Vec<Seat>) -> Result<Vec<Overview>> {
-    let mut overviews = overviews_of_each(&mut *db.acquire().await?, seats.into_iter().map(|seat| (user, seat)).collect()).await?;
+async fn overviews(db: &Pool, user: &UserId, seats: Vec<Seat>) -> Result<Vec<Overview>> {
+    let mut overviews = overviews_of_each(&mut *db.lend().await?, seats.into_iter().map(|seat| (user, seat)).collect()).await?;
     shed_previews(&mut overviews);
     Ok(overviews)
 }

@@ -389,7 +389,7 @@ pub async fn first_unread(db: impl PgExecutor<'_>, room: RoomId, reader: &UserId
 ///
 /// # Errors
 /// Those of the database.
-pub async fn first_at(db: &sqlx::PgPool, room: RoomId, time: DateTime<Utc>) -> Result<Option<i64>> {
+pub async fn first_at(db: &crate::pool::Pool, room: RoomId, time: DateTime<Utc>) -> Result<Option<i64>> {
     let Some(newest) = query_scalar!("SELECT seq FROM messages WHERE room_id = $1 ORDER BY seq DESC LIMIT 1", room.0).fetch_optional(db).await?
     else {
         return Ok(None);

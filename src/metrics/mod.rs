@@ -53,6 +53,23 @@ pub static ACQUIRE: LazyLock<Histogram> = LazyLock::new(times);
 /// Queries that took longer than `CHAT_SLOW_QUERY`.
 pub static SLOW_QUERIES: LazyLock<Counter> = LazyLock::new(Counter::default);
 
+/// Somebody who is counted in a gauge until this is dropped.
+pub struct Held(&'static Gauge);
+
+impl Held {
+    /// Counts one more.
+    pub fn one_more(gauge: &'static Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// Of seconds.
 fn times() -> Histogram {
     Histogram::new([0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0])

@@ -133,14 +133,13 @@ fn requests(page: &mut Registry) {
 }
 
 fn database(page: &mut Registry, app: &App) {
-    let (all, idle) = (u64::from(app.db.size()), app.db.num_idle() as u64);
+    let (all, idle, most) = app.db.size();
     let states = ByName::<1, Number>::default();
     for (state, number) in [("idle", idle), ("used", all.saturating_sub(idle))] {
         states.get_or_create(&[("state", state)]).set(number);
     }
     page.register("ires_chat_database_connections", "Connections of the pool, by state", states);
-    let most = ConstGauge::new(app.db.options().get_max_connections());
-    page.register("ires_chat_database_connections_max", "Most connections that the pool may have", most);
+    page.register("ires_chat_database_connections_max", "Most connections that the pool may have", ConstGauge::new(most));
     page.register("ires_chat_database_acquire_seconds", "Time that was waited for a connection of the pool", ACQUIRE.clone());
     let about = "Transactions that wait for a connection or are just being begun";
     page.register("ires_chat_database_transactions_beginning", about, BEGINNING.clone());

@@ -22,13 +22,13 @@ use crate::{
         reactions,
     },
     payload::{Fields, Length},
+    pool::Pool,
     rooms::RoomId,
     users::UserId,
 };
 use export::{Export, Position};
 use schemars::JsonSchema;
 use serde::Serialize;
-use sqlx::PgPool;
 use std::time::Duration;
 use store::Erasure;
 use tokio::time::{Instant, sleep};
@@ -130,7 +130,7 @@ pub async fn show(app: &App, by: &Administrator, user: &UserId, at: Position) ->
 ///
 /// # Errors
 /// `USER_NOT_FOUND`.
-pub async fn order(db: &PgPool, user: &UserId, messages: Messages, by: Option<&UserId>) -> Result<()> {
+pub async fn order(db: &Pool, user: &UserId, messages: Messages, by: Option<&UserId>) -> Result<()> {
     let mut tx = database::begin(db, "BEGIN").await?;
     store::is_erased(&mut *tx, user).await?.ok_or_else(|| Error::UserNotFound(vec![user.as_str().to_owned()]))?;
     store::make_stub(&mut tx, user, NOBODY).await?;
@@ -147,7 +147,7 @@ pub async fn order(db: &PgPool, user: &UserId, messages: Messages, by: Option<&U
 ///
 /// # Errors
 /// `UNAVAILABLE` without the database.
-pub async fn is_finished(db: &PgPool, user: &UserId) -> Result<bool> {
+pub async fn is_finished(db: &Pool, user: &UserId) -> Result<bool> {
     store::is_finished(db, user).await
 }
 
@@ -169,7 +169,7 @@ async fn erase(app: &App, erasure: &Erasure) -> Result<()> {
     let (db, user) = (&app.db, &erasure.user);
     let mut after = erasure.done;
     while let Some(room) = store::next_room(db, user, after).await? {
-        membership::end_for_good(app, user, room).await?;
+        app.in_time(membership::end_for_good(app, user, room)).await?;
         store::forget_markers(db, room, user).await?;
         if erasure.messages == Messages::Delete {
             delete_traces(app, user, room).await?;
@@ -178,9 +178,9 @@ async fn erase(app: &App, erasure: &Erasure) -> Result<()> {
         after = room.0;
     }
     if store::finish(db, user, SETTLED.as_secs_f64()).await? {
-        let mut connection = db.acquire().await?;
+        let mut connection = db.lend().await?;
         // Who did not know yet may have written it once more.
-        store::forget_last_seen(&mut connection, user).await?;
+        app.in_time(store::forget_last_seen(&mut connection, user)).await?;
         tracing::info!(user.id = %user, "an erasure is finished");
         return Ok(());
     }
@@ -196,12 +196,12 @@ async fn delete_traces(app: &App, user: &UserId, room: RoomId) -> Result<()> {
         after += STRETCH;
         for trace in traces.iter().filter(|trace| !trace.is_own) {
             for emoji in &trace.emojis {
-                reactions::withdraw(app, room, user, (trace.id, trace.seq), emoji).await?;
+                app.in_time(reactions::withdraw(app, room, user, (trace.id, trace.seq), emoji)).await?;
             }
         }
         let own: Vec<Uuid> = traces.iter().filter(|trace| trace.is_own).map(|trace| trace.id.0).collect();
         for ids in own.chunks(AT_ONCE) {
-            delete_many(app, room, ids, DeletedBy::Author).await?;
+            app.in_time(delete_many(app, room, ids, DeletedBy::Author)).await?;
         }
         sleep(begun.elapsed()).await;
     }

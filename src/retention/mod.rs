@@ -16,10 +16,10 @@ use crate::{
     database,
     error::{Error, Result},
     messages::changes::deletion::{AT_ONCE, DeletedBy, delete_many, delete_untold},
+    pool::Pool,
     rooms::{self, RoomId, RoomRef},
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgPool;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -30,7 +30,7 @@ const TOGETHER: i64 = 500;
 /// Which messages are too old, and what is done with them.
 pub struct Sweep<'a> {
     /// Where they are.
-    pub db: &'a PgPool,
+    pub db: &'a Pool,
     /// The server that tells of it; without one clients learn of it by their next sync.
     pub live: Option<&'a App>,
     /// Messages stored before this go.
@@ -45,7 +45,7 @@ pub struct Sweep<'a> {
 ///
 /// # Errors
 /// `VALIDATION_ERROR` for a time before the calendar's beginning, `UNAVAILABLE` without the database.
-pub async fn older_than(db: &PgPool, age: Duration) -> Result<DateTime<Utc>> {
+pub async fn older_than(db: &Pool, age: Duration) -> Result<DateTime<Utc>> {
     let (now, age) = (database::now(db).await?, TimeDelta::from_std(age).ok());
     age.and_then(|age| now.checked_sub_signed(age)).ok_or_else(|| Error::field("olderThan", "range", "This is too long ago."))
 }
@@ -54,7 +54,7 @@ pub async fn older_than(db: &PgPool, age: Duration) -> Result<DateTime<Utc>> {
 ///
 /// # Errors
 /// `ROOM_NOT_FOUND`.
-pub async fn find_room(db: &PgPool, name: &str) -> Result<RoomId> {
+pub async fn find_room(db: &Pool, name: &str) -> Result<RoomId> {
     let found = match RoomRef::parse(name)? {
         RoomRef::Id(id) => rooms::store::exists(db, id).await?.then_some(id),
         RoomRef::Slug(slug) => rooms::store::id_of_slug(db, slug.as_str()).await?,
@@ -113,7 +113,7 @@ impl Sweep<'_> {
             Some(app) => {
                 // A server that stops waits until what it has deleted is told, and deletes nothing more.
                 let _work = app.draining.begin()?;
-                delete_many(app, room, ids, DeletedBy::Retention).await
+                app.in_time(delete_many(app, room, ids, DeletedBy::Retention)).await
             }
             None => Ok(delete_untold(self.db, room, ids, DeletedBy::Retention).await?.map_or(0, |told| told.count())),
         }

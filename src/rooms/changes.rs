@@ -8,9 +8,9 @@ use super::{
 use crate::{
     app::App,
     error::{Error, Result},
+    pool::Transaction,
     users::UserId,
 };
-use sqlx::{Postgres, Transaction};
 
 /// A change that has begun: the room's turn, its row locked, and the caller's place in the room as it is under the lock.
 /// What was read before it may have changed while waiting; rights are decided by this one.
@@ -18,7 +18,7 @@ pub struct Change {
     /// The room, and the caller's place in it.
     pub seat: Seat,
     /// In which everything is changed.
-    pub tx: Transaction<'static, Postgres>,
+    pub tx: Transaction,
     turn: Turn,
 }
 

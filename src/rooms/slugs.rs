@@ -3,9 +3,9 @@
 use super::{RoomId, store};
 use crate::{
     error::{Error, Result},
+    pool::Pool,
     recent::Recent,
 };
-use sqlx::PgPool;
 use std::time::Duration;
 
 /// How long a slug may still mean a room that was deleted by another server.
@@ -28,7 +28,7 @@ impl Slugs {
     ///
     /// # Errors
     /// `ROOM_NOT_FOUND`, or `UNAVAILABLE` without the database.
-    pub async fn id(&self, db: &PgPool, slug: &str) -> Result<RoomId> {
+    pub async fn id(&self, db: &Pool, slug: &str) -> Result<RoomId> {
         let slug = slug.to_owned();
         if let Some(room) = self.0.get(&slug) {
             return Ok(room);

@@ -25,6 +25,7 @@ use crate::{
     lobby,
     messages::{self, journal::Journal},
     metrics,
+    pool::Pool,
     presence::{self, Presence},
     privacy,
     realtime::{Realtime, wire::Wires},
@@ -97,7 +98,7 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
     let turns = Arc::default();
     let (presence, edges) = Presence::new();
     let options = database::lasting(options, settings.database.slow_query);
-    let (db, patience) = (database::pool(options.clone(), &settings.database), settings.database.database_timeout);
+    let (db, patience) = (Pool::new(options.clone(), &settings.database), settings.database.database_timeout);
     let app = App::new(Parts {
         limits: Limits::new(&settings.limits),
         draining: Draining::default(),
@@ -129,6 +130,7 @@ pub async fn prepare(settings: Settings) -> Result<App, String> {
     tokio::spawn(presence::edges::tell(app.clone(), edges));
     tokio::spawn(receipts::telling::tell_moved(app.clone()));
     tokio::spawn(session::watch(app.clone()));
+    tokio::spawn(session::ask_around(app.clone()));
     tokio::spawn(auth::watch_ended(app.clone()));
     tokio::spawn(lobby::roles::watch(app.clone()));
     tokio::spawn(search::indexing::run(app.clone(), options.clone()));
@@ -289,7 +291,8 @@ fn named(headers: &HeaderMap, method: &Method) -> (TraceId, TraceId, Span) {
 /// longer than the database has, so that whoever knows better answers first.
 ///
 /// What may change something is served by a task of its own: a caller who hangs up, or whose time is over, ends the waiting
-/// and not the work, for what was committed must also be told. A server that stops begins no such work.
+/// and not the work, for what was committed must also be told, until it has had twice that time: then its database is silent. A server
+/// that stops begins no such work.
 async fn in_time(State(app): State<App>, request: Request, next: Next) -> Response {
     let limit = app.patience() + Duration::from_millis(500);
     if request.method().is_safe() {
@@ -300,7 +303,12 @@ async fn in_time(State(app): State<App>, request: Request, next: Next) -> Respon
         Err(error) => return error.into_response(),
     };
     let serving = TRACE.scope(TraceId::current(), next.run(request).in_current_span());
-    match timeout(limit, tokio::spawn(async move { (serving.await, work) })).await {
+    match timeout(
+        limit,
+        tokio::spawn(async move { (timeout(2 * limit, serving).await.unwrap_or_else(|_| Error::Unavailable.into_response()), work) }),
+    )
+    .await
+    {
         Ok(Ok((response, _work))) => response,
         Ok(Err(lost)) => Error::from(lost).into_response(),
         Err(_) => Error::Unavailable.into_response(),

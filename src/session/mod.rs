@@ -15,6 +15,7 @@ use crate::{
     lobby::{self, views::Overview},
     messages, metrics,
     payload::Length,
+    pool::Pool,
     presence,
     realtime::{Connection, ConnectionId, Realtime, notification},
     receipts, rooms,
@@ -32,7 +33,6 @@ use socketioxide::{
     extract::{Extension, SocketRef},
     socket::DisconnectReason,
 };
-use sqlx::PgPool;
 use std::{
     collections::HashMap,
     sync::{Arc, Weak},
@@ -44,12 +44,14 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 const READY_ROOMS: i64 = 1_000;
 /// How often sockets and typing are looked after.
 const TICK: Duration = Duration::from_millis(250);
+/// How often rooms that were made slow elsewhere are looked for.
+const SLOW_EVERY: Duration = Duration::from_secs(1);
 /// How often quiet rooms tell their size (the contract's 5 s).
-const SIZES_EVERY: u32 = 20;
+const SIZES_EVERY: u32 = 5;
 /// How often expired sessions are removed: every hour.
-const CLEAN_EVERY: u32 = 14_400;
-/// How often rooms that were made slow elsewhere are looked for: every second.
-const SLOW_EVERY: u32 = 4;
+const EXPIRED_EVERY: u32 = 3_600;
+/// How often sessions that have upgraded are forgotten: every 5 s.
+const CLEAN_EVERY: u32 = 20;
 /// How often buckets that are full again are forgotten: every minute.
 const FORGET_EVERY: u32 = 240;
 /// How long a socket may take from its admission to its connection.
@@ -180,6 +182,10 @@ pub(crate) fn presented_token(authorization: Option<&str>, auth: Option<&Value>)
 async fn log_in(app: &App, token: &str, claimed_type: Option<&str>, namespace: &str) -> Result<AuthUser> {
     // Many frontends pass their whole Authorization header on.
     let user = auth::authenticate(app, token.strip_prefix("Bearer ").unwrap_or(token)).await?;
+    // REST lets clocks differ by more; here it would be cut at once, and come back again and again.
+    if has_expired(app, &user) {
+        return Err(Error::TokenExpired);
+    }
     require_user_type(&user, claimed_type)?;
     if namespace == "/admin" && user.user.user_type != UserType::Admin {
         return Err(Error::UserTypeInvalid);
@@ -265,20 +271,20 @@ pub struct Arrival {
 pub type Arrivals = Gathering<Arrival, Vec<Overview>>;
 
 /// Opens the line.
-pub fn arrivals(db: PgPool, realtime: Arc<Realtime>, patience: Duration) -> Arrivals {
+pub fn arrivals(db: Pool, realtime: Arc<Realtime>, patience: Duration) -> Arrivals {
     Gathering::start(patience, move |arrivals| let_in(db.clone(), realtime.clone(), arrivals))
 }
 
 /// Attaches connections to their rooms, and only then reads what there is to see: whatever happens from now on waits behind
 /// their gates.
-async fn let_in(db: PgPool, realtime: Arc<Realtime>, arrivals: Vec<Arrival>) -> Result<Vec<Vec<Overview>>> {
+async fn let_in(db: Pool, realtime: Arc<Realtime>, arrivals: Vec<Arrival>) -> Result<Vec<Vec<Overview>>> {
     let users: Vec<&UserId> = arrivals.iter().map(|arrival| &arrival.user).collect();
     let found = rooms::store::rooms_of_each(&db, &users).await?;
     realtime.attach_gated(found.into_iter().map(|(place, room)| (&arrivals[place].connection, room)));
     let seats = rooms::store::seats_of_each(&db, &users, READY_ROOMS).await?;
     let (places, seats): (Vec<usize>, Vec<_>) = seats.into_iter().map(|(place, seat)| (place, (users[place], seat))).unzip();
     let mut overviews: Vec<Vec<Overview>> = arrivals.iter().map(|_| Vec::new()).collect();
-    for (place, overview) in places.into_iter().zip(lobby::views::overviews_of_each(&mut *db.acquire().await?, seats).await?) {
+    for (place, overview) in places.into_iter().zip(lobby::views::overviews_of_each(&mut *db.lend().await?, seats).await?) {
         overviews[place].push(overview);
     }
     for overviews in &mut overviews {
@@ -421,28 +427,47 @@ pub async fn watch(app: App) {
             look_after(&app, &connection);
         }
         presence::typing::tick(&app);
-        if count.is_multiple_of(SLOW_EVERY)
-            && let Err(error) = app.slow_rooms.refresh(&app.db).await
-        {
-            tracing::debug!(%error, "rooms in slow mode could not be looked for");
-        }
-        if count.is_multiple_of(CLEAN_EVERY)
-            && let Err(error) = auth::remove_expired(&app).await
-        {
-            tracing::warn!(%error, "expired sessions could not be removed");
-        }
-        if count.is_multiple_of(SIZES_EVERY) {
+        if count.is_multiple_of(CLEAN_EVERY) {
             app.realtime.upgrades.clean();
         }
         if count.is_multiple_of(FORGET_EVERY) {
             app.limits.forget_idle();
         }
+    }
+}
+
+/// Asks the database from time to time, for as long as the server runs: in a task of its own, since sockets and typing do not wait
+/// for a database that does not answer.
+pub async fn ask_around(app: App) {
+    let mut ticks = interval(SLOW_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut count: u32 = 0;
+    loop {
+        ticks.tick().await;
+        count = count.wrapping_add(1);
+        if let Err(error) = app.in_time(app.slow_rooms.refresh(&app.db)).await {
+            tracing::debug!(%error, "rooms in slow mode could not be looked for");
+        }
         if count.is_multiple_of(SIZES_EVERY)
-            && let Err(error) = lobby::tell_sizes(&app).await
+            && let Err(error) = app.in_time(lobby::tell_sizes(&app)).await
         {
             tracing::warn!(%error, "the sizes of quiet rooms could not be told");
         }
+        if count.is_multiple_of(EXPIRED_EVERY)
+            && let Err(error) = auth::remove_expired(&app).await
+        {
+            tracing::warn!(%error, "expired sessions could not be removed");
+        }
     }
+}
+
+/// Whether a token ended so long ago that no socket stays for it.
+fn has_expired(app: &App, user: &AuthUser) -> bool {
+    user.expires_at - Utc::now() < -within(app.settings.auth.token_grace)
+}
+
+fn within(limit: Duration) -> TimeDelta {
+    TimeDelta::from_std(limit).unwrap_or(TimeDelta::MAX)
 }
 
 fn look_after(app: &App, connection: &Connection) {
@@ -455,8 +480,7 @@ fn look_after(app: &App, connection: &Connection) {
         connection.close();
     } else if let Some(user) = connection.known_user() {
         let left = user.expires_at - Utc::now();
-        let within = |limit: Duration| TimeDelta::from_std(limit).unwrap_or(TimeDelta::MAX);
-        if left < -within(settings.token_grace) {
+        if has_expired(app, &user) {
             connection.refuse(Error::TokenExpired);
         } else if left <= within(settings.token_expiring_notice) && connection.take_expiring_notice() {
             let data = TokenExpiring { in_ms: left.num_milliseconds().max(0), token_expires_at: user.expires_at };

@@ -1,10 +1,10 @@
 //! SQL of the users.
 
 use super::{User, UserId, UserType};
-use crate::error::Result;
+use crate::{error::Result, pool::Pool};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{PgConnection, PgExecutor, PgPool, query, query_as, query_scalar};
+use sqlx::{PgConnection, PgExecutor, query, query_as, query_scalar};
 
 /// One user.
 ///
@@ -88,7 +88,7 @@ pub async fn resolve(db: impl PgExecutor<'_>, names: &[String]) -> Result<Vec<(S
 ///
 /// # Errors
 /// Those of the database.
-pub async fn note_unseen(db: &PgPool, ids: &[String]) -> Result<Vec<UserId>> {
+pub async fn note_unseen(db: &Pool, ids: &[String]) -> Result<Vec<UserId>> {
     query!(
         "INSERT INTO users (id)
          SELECT id FROM UNNEST($1::text[]) AS id

@@ -2,11 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::{
-    SLACK, TestApp, TestSocket, TestUser, cluster, eventually_within,
+    Database, Reply, SLACK, TestApp, TestSocket, TestUser, cluster, code, eventually, eventually_within,
     json::{int, text},
+    prometheus::Scrape,
+    proxy::Proxy,
 };
 
 /// Contract of P9: refusals come, and recovery is there, within five seconds.
@@ -24,7 +27,7 @@ struct Scene {
 
 async fn scene() -> Scene {
     let postgres = cluster::exclusive();
-    let app = TestApp::on_cluster(&postgres, &[]).await;
+    let app = TestApp::on_cluster(&postgres, &[("CHAT_AUTH_TIMEOUT", "3s"), ("CHAT_TYPING_TTL", "2s")]).await;
     let (alice, bob) = (app.user("alice").await, app.user("bob").await);
     let room = alice.create_room_with("den", &[&bob]).await;
     let (socket, other) = (alice.connect().await, bob.connect().await);
@@ -60,12 +63,18 @@ impl Scene {
         eventually_within(BOUND + SLACK, &what, async || self.app.get("/readyz").await.status == status).await;
     }
 
-    /// Live, not ready, and typing goes on.
+    /// Live, not ready; typing goes on, and ends; and who does not authenticate is not kept.
     async fn serves_what_needs_no_database(&self) {
         assert_eq!(self.app.get("/livez").await.status, 200);
+        let nobody = self.app.dial().open().await.unwrap();
         let typing = json!({ "roomId": self.room, "isTyping": true });
         self.socket.emit_ok("status:typing", &typing).await;
-        self.other.expect("status:typing").await;
+        self.other.expect_where("status:typing", |told| told["isTyping"] == true).await;
+        let begun = Instant::now();
+        self.other.expect_where("status:typing", |told| told["isTyping"] == false).await;
+        assert_eq!(code(&nobody.expect("system:error").await), "AUTH_TIMEOUT");
+        nobody.disconnected().await;
+        assert!(begun.elapsed() < Duration::from_secs(3) + 2 * SLACK, "{:?}", begun.elapsed());
     }
 
     async fn works_again_by_itself(&self) {
@@ -155,6 +164,62 @@ async fn p9_connections_terminated() {
     let reads = async || bob.get(&history).await.body["messages"].as_array().is_some_and(|messages| messages.len() == 5);
     eventually_within(BOUND + SLACK, "the history", reads).await;
     assert_eq!(app.get("/readyz").await.status, 200);
+}
+
+const METRICS: &str = "a-token-for-prometheus-alone";
+
+/// How many connections of the pool are in this state.
+async fn connections(app: &TestApp, state: &str) -> f64 {
+    let page = Reply::of(app.http.get(format!("{}/metrics", app.base())).bearer_auth(METRICS)).await;
+    Scrape::read(&page.text).sum("ires_chat_database_connections", &[("state", state)])
+}
+
+/// The connections that were open go silent, and nobody says so; new ones are served. Some are used at that moment, some are being given
+/// back, some rest.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p9_connections_that_went_silent_are_replaced_and_keep_no_place() {
+    let database = Database::migrated().await;
+    let proxy = Proxy::before(database.url()).await;
+    let app = TestApp::on(database, &[("DATABASE_URL", &proxy.url), ("CHAT_DATABASE_CONNECTIONS", "4"), ("CHAT_METRICS_TOKEN", METRICS)]);
+    let alice = app.user("alice").await;
+    let room = alice.create_room("den").await;
+    let history = format!("/rooms/{room}/messages");
+    let reads = |count: usize| join_all((0..count).map(|_| alice.get(&history)));
+    assert!(reads(12).await.iter().all(|reply| reply.status == 200));
+
+    let readers = reads(100);
+    let silence = async {
+        tokio::task::yield_now().await;
+        alice.get("/rooms").await.expect(200);
+        proxy.silence_the_open();
+        eventually_within(BOUND + SLACK, "an answer", async || alice.get("/rooms").await.status == 200).await;
+    };
+    _ = tokio::join!(readers, silence);
+
+    eventually("the end of the silent connections", async || connections(&app, "used").await == 0.0).await;
+    assert!(reads(12).await.iter().all(|reply| reply.status == 200));
+    assert_eq!(app.get("/readyz").await.status, 200);
+}
+
+/// Those that rest, and are found silent when somebody wants one, cost that one little time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p9_resting_connections_that_went_silent_hold_nobody_up_for_long() {
+    let database = Database::migrated().await;
+    let proxy = Proxy::before(database.url()).await;
+    let app = TestApp::on(database, &[("DATABASE_URL", &proxy.url), ("CHAT_METRICS_TOKEN", METRICS)]);
+    let alice = app.user("alice").await;
+    for _ in 0..3 {
+        join_all((0..16).map(|_| alice.get("/rooms"))).await;
+    }
+    assert!(connections(&app, "idle").await > 4.0);
+    proxy.silence_the_open();
+
+    eventually_within(BOUND + SLACK, "an answer", async || alice.get("/rooms").await.status == 200).await;
+    for _ in 0..3 {
+        let begun = Instant::now();
+        alice.get("/rooms").await.expect(200);
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    }
 }
 
 /// Many sends at once while nothing answers: each is refused in time, none is acked, and the server goes on.

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::{
-    PASSWORD, TestApp, TestSocket, TestUser, code, eventually, ires_chat, ires_chat_reading,
+    Database, PASSWORD, TestApp, TestSocket, TestUser, code, eventually, ires_chat, ires_chat_reading,
     json::{assert_members, text},
+    proxy::Proxy,
     takes_less_than,
 };
 
@@ -277,4 +278,21 @@ async fn who_comes_in_while_the_session_is_revoked_is_closed_too() {
             socket.disconnected().await;
         }
     }
+}
+
+/// Looking for them outlives a connection to the database that has gone silent, and says that it was held up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_go_on_being_ended_after_connections_to_the_database_went_silent() {
+    let database = Database::migrated().await;
+    let proxy = Proxy::before(database.url()).await;
+    let app = TestApp::on(database, &[("DATABASE_URL", &proxy.url)]);
+    app.register("alice").await;
+    let (_user, socket) = session(&app).await;
+    socket.settle().await;
+    proxy.silence_the_open();
+
+    app.execute("UPDATE sessions SET revoked_at = now()").await;
+
+    time_to_end(&socket).await;
+    eventually("a warning", async || app.logs().contains("ended sessions could not be looked for")).await;
 }

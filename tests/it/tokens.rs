@@ -84,6 +84,23 @@ async fn within_the_grace_a_token_can_still_be_renewed() {
     assert_eq!(socket.seen("system:error").len(), 0);
 }
 
+/// REST lets clocks differ by half a minute. A socket would be cut at once, and its client would come back again and again.
+#[tokio::test]
+async fn a_token_that_ended_longer_ago_than_the_grace_opens_no_socket() {
+    let app = TestApp::with(&[("CHAT_TOKEN_GRACE", "5s")]).await;
+    let ended = holder(&app, "ended", -15);
+    ended.get("/users/me").await.expect(200);
+    holder(&app, "good", 3600).connect().await;
+
+    let socket = ended.dial().open().await.unwrap();
+
+    assert_eq!(code(&socket.expect("system:error").await), "AUTH_TOKEN_EXPIRED");
+    socket.disconnected().await;
+    assert_eq!(socket.seen("system:notification").len(), 0, "no session.ready");
+    let waiting = app.dial().open().await.unwrap();
+    assert_eq!(waiting.code_of("auth:login", &json!({ "token": ended.token })).await, "AUTH_TOKEN_EXPIRED");
+}
+
 /// A socket belongs to the session of the token that keeps it: ending that one ends the socket, and no other does.
 #[tokio::test]
 async fn after_a_renewal_the_socket_belongs_to_the_new_tokens_session() {

@@ -4,6 +4,7 @@
 //! that stores messages from all others, and where its answer ends.
 
 use std::{
+    future::pending,
     io,
     sync::{
         Arc, Mutex, PoisonError,
@@ -59,13 +60,31 @@ struct State {
     /// What is to be cut, after so many statements that are not.
     armed: Mutex<Option<(usize, Cut)>>,
     cuts: AtomicUsize,
+    /// How many connections have been opened.
+    opened: AtomicUsize,
+    /// How many of these, the oldest, are silent for good.
+    silent: AtomicUsize,
+}
+
+/// One connection.
+struct Line<'a> {
+    state: &'a State,
+    /// How many were opened before it.
+    number: usize,
+    cut: Mutex<Option<Cut>>,
 }
 
 impl Proxy {
     /// A proxy before this database.
     pub async fn before(url: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let state = Arc::new(State { flow: watch::channel(Flow::Everything).0, armed: Mutex::default(), cuts: AtomicUsize::new(0) });
+        let state = Arc::new(State {
+            flow: watch::channel(Flow::Everything).0,
+            armed: Mutex::default(),
+            cuts: AtomicUsize::new(0),
+            opened: AtomicUsize::new(0),
+            silent: AtomicUsize::new(0),
+        });
         let proxied = at_port(url, listener.local_addr().unwrap().port());
         let database: PgConnectOptions = url.parse().unwrap();
         let shared = state.clone();
@@ -82,6 +101,12 @@ impl Proxy {
     /// From now on only this goes through.
     pub fn set(&self, flow: Flow) {
         self.state.flow.send_replace(flow);
+    }
+
+    /// The connections that are open go silent for good, as where a firewall has forgotten them: they stay open, and no byte passes. New
+    /// ones are served.
+    pub fn silence_the_open(&self) {
+        self.state.silent.store(self.state.opened.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// Cuts the connection at the statement that stores the next messages, or at a later one.
@@ -122,10 +147,16 @@ impl State {
             None => None,
         }
     }
+}
 
+impl Line<'_> {
+    /// Waits until a message of the connection may pass, or for ever.
     async fn until(&self, flows: &[Flow]) {
-        // The sender is in `self`, so that this cannot fail.
-        _ = self.flow.subscribe().wait_for(|flow| flows.contains(flow)).await;
+        // The sender is in the state, so that this cannot fail.
+        _ = self.state.flow.subscribe().wait_for(|flow| flows.contains(flow)).await;
+        if self.number < self.state.silent.load(Ordering::Relaxed) {
+            pending::<()>().await;
+        }
     }
 }
 
@@ -139,17 +170,18 @@ fn at_port(url: &str, port: u16) -> String {
 }
 
 async fn carry(server: TcpStream, database: &PgConnectOptions, state: &State) -> io::Result<()> {
+    let line = Line { state, number: state.opened.fetch_add(1, Ordering::Relaxed), cut: Mutex::default() };
     // Message by message, and no waiting for more.
     server.set_nodelay(true)?;
     let (from_server, to_server) = server.into_split();
     if let Some(directory) = database.get_socket() {
         let (answers, questions) = UnixStream::connect(directory.join(format!(".s.PGSQL.{}", database.get_port()))).await?.into_split();
-        between(from_server, questions, answers, to_server, state).await
+        between(from_server, questions, answers, to_server, &line).await
     } else {
         let postgres = TcpStream::connect((database.get_host(), database.get_port())).await?;
         postgres.set_nodelay(true)?;
         let (answers, questions) = postgres.into_split();
-        between(from_server, questions, answers, to_server, state).await
+        between(from_server, questions, answers, to_server, &line).await
     }
 }
 
@@ -159,27 +191,26 @@ async fn between(
     questions: impl AsyncWrite + Unpin,
     answers: impl AsyncRead + Unpin,
     to_server: impl AsyncWrite + Unpin,
-    state: &State,
+    line: &Line<'_>,
 ) -> io::Result<()> {
-    let cut = Mutex::new(None);
     tokio::select! {
-        ended = ask(from_server, questions, state, &cut) => ended,
-        ended = answer(answers, to_server, state, &cut) => ended,
+        ended = ask(from_server, questions, line) => ended,
+        ended = answer(answers, to_server, line) => ended,
     }
 }
 
-async fn ask(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, state: &State, cut: &Mutex<Option<Cut>>) -> io::Result<()> {
+async fn ask(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, line: &Line<'_>) -> io::Result<()> {
     to.write_all(&rest_of_message(&mut from, Vec::new()).await?).await?;
     let mut stores = None;
     loop {
         let message = message(&mut from).await?;
-        state.until(&[Flow::Everything, Flow::Questions]).await;
+        line.until(&[Flow::Everything, Flow::Questions]).await;
         match message[0] {
             b'P' if message.windows(20).any(|text| text == b"INSERT INTO messages") => stores = texts(&message).next().map(<[u8]>::to_vec),
-            b'B' if stores.is_some() && texts(&message).nth(1) == stores.as_deref() => *cut.lock().unwrap() = state.fate(),
+            b'B' if stores.is_some() && texts(&message).nth(1) == stores.as_deref() => *line.cut.lock().unwrap() = line.state.fate(),
             _ => {}
         }
-        let cut = *cut.lock().unwrap();
+        let cut = *line.cut.lock().unwrap();
         if cut == Some(Cut::BeforeIt) {
             return Ok(());
         }
@@ -191,11 +222,11 @@ async fn ask(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, 
     }
 }
 
-async fn answer(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, state: &State, cut: &Mutex<Option<Cut>>) -> io::Result<()> {
+async fn answer(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, line: &Line<'_>) -> io::Result<()> {
     loop {
         let message = message(&mut from).await?;
-        state.until(&[Flow::Everything]).await;
-        let cut = *cut.lock().unwrap();
+        line.until(&[Flow::Everything]).await;
+        let cut = *line.cut.lock().unwrap();
         // `ReadyForQuery` comes after the commit.
         if cut.is_some() && message[0] == b'Z' {
             return Ok(());

@@ -11,11 +11,12 @@ use crate::{
     error::Result,
     messages::{MessageId, reactions, threads},
     payload::{Fields, Length},
+    pool::Pool,
     rooms::{RoomId, permissions::Action, store as rooms},
 };
 use schemars::JsonSchema;
 use serde::Serialize;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -149,7 +150,7 @@ pub async fn delete_many(app: &App, room: RoomId, ids: &[Uuid], deleted_by: Dele
 ///
 /// # Errors
 /// `UNAVAILABLE` without the database.
-pub async fn delete_untold(db: &PgPool, room: RoomId, ids: &[Uuid], deleted_by: DeletedBy) -> Result<Option<MessagesDeleted>> {
+pub async fn delete_untold(db: &Pool, room: RoomId, ids: &[Uuid], deleted_by: DeletedBy) -> Result<Option<MessagesDeleted>> {
     let mut tx = database::begin(db, "BEGIN").await?;
     rooms::lock(&mut tx, room).await?;
     let doomed = store::living(&mut tx, room, ids).await?;

@@ -15,11 +15,11 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    pool::Pool,
     rooms::RoomId,
     users::UserId,
 };
 use items::{ExportedPin, ExportedReaction};
-use sqlx::PgPool;
 use std::{fmt, str::FromStr};
 use uuid::Uuid;
 
@@ -89,7 +89,7 @@ impl FromStr for Position {
 ///
 /// # Errors
 /// `USER_NOT_FOUND`.
-pub async fn page(db: &PgPool, user: &UserId, at: Position) -> Result<(Export, Option<Position>)> {
+pub async fn page(db: &Pool, user: &UserId, at: Position) -> Result<(Export, Option<Position>)> {
     match at.part {
         Part::Profile => {
             let profile = store::profile(db, user).await?.ok_or_else(|| Error::UserNotFound(vec![user.as_str().to_owned()]))?;
@@ -106,7 +106,7 @@ pub async fn page(db: &PgPool, user: &UserId, at: Position) -> Result<(Export, O
     }
 }
 
-async fn memberships(db: &PgPool, user: &UserId, mut at: Position) -> Result<(Export, Option<Position>)> {
+async fn memberships(db: &Pool, user: &UserId, mut at: Position) -> Result<(Export, Option<Position>)> {
     let mut memberships = Vec::new();
     for _ in 0..ITEMS {
         let Some(room) = next_room(db, user, at.id).await? else {
@@ -120,7 +120,7 @@ async fn memberships(db: &PgPool, user: &UserId, mut at: Position) -> Result<(Ex
 }
 
 /// Walks through the user's rooms until something of the user's is found, or so much was looked through in vain.
-async fn walk(db: &PgPool, user: &UserId, mut at: Position) -> Result<(Export, Option<Position>)> {
+async fn walk(db: &Pool, user: &UserId, mut at: Position) -> Result<(Export, Option<Position>)> {
     let mut export = Export::default();
     for _ in 0..STRETCHES {
         let room = RoomId(at.id);
@@ -148,7 +148,7 @@ impl Export {
     }
 
     /// Takes what the user said, pinned and reacted with in a stretch; says where to go on.
-    async fn take_said(&mut self, db: &PgPool, user: &UserId, at: Position) -> Result<(i64, i32)> {
+    async fn take_said(&mut self, db: &Pool, user: &UserId, at: Position) -> Result<(i64, i32)> {
         let (room_id, until) = (RoomId(at.id), at.seq.saturating_add(STRETCH));
         let touched = store::touched(db, room_id, user, at.seq - 1, until, ITEMS).await?;
         let last = touched.get(LAST);
@@ -166,7 +166,7 @@ impl Export {
     }
 
     /// Takes what the user's messages of a stretch said before; says where to go on.
-    async fn take_edits(&mut self, db: &PgPool, user: &UserId, at: Position) -> Result<(i64, i32)> {
+    async fn take_edits(&mut self, db: &Pool, user: &UserId, at: Position) -> Result<(i64, i32)> {
         let until = at.seq.saturating_add(STRETCH);
         let edits = store::edits(db, RoomId(at.id), user, (at.seq, at.number), until, ITEMS).await?;
         let last = edits.get(LAST);

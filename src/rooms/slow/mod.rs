@@ -10,9 +10,9 @@ pub mod store;
 use super::RoomId;
 use crate::{
     error::{Error, Result},
+    pool::Pool,
     users::UserId,
 };
-use sqlx::PgPool;
 use std::{
     collections::HashSet,
     sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
@@ -38,7 +38,7 @@ impl SlowRooms {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn refresh(&self, db: &PgPool) -> Result<()> {
+    pub async fn refresh(&self, db: &Pool) -> Result<()> {
         let changes = self.read().changes;
         let rooms = store::rooms(db).await?;
         let mut known = self.write();
@@ -76,7 +76,7 @@ impl SlowRooms {
     ///
     /// # Errors
     /// `RATE_LIMITED` before the author's wait is over.
-    pub async fn take_turn(&self, db: &PgPool, room: RoomId, author: &UserId, message: Uuid) -> Result<()> {
+    pub async fn take_turn(&self, db: &Pool, room: RoomId, author: &UserId, message: Uuid) -> Result<()> {
         if !self.contains(room) || store::take_turn(db, room, author, message).await? {
             return Ok(());
         }

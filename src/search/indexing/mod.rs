@@ -78,16 +78,20 @@ pub async fn run(app: App, options: PgConnectOptions) {
     let mut worker =
         Worker { app, behind: HashMap::new(), queue: VecDeque::new(), queued: HashSet::new(), swept: None, measured: (Instant::now(), 0), rate: 0.0 };
     loop {
-        let ended = match timeout(STEP, PgConnection::connect_with(&options)).await {
-            Ok(Ok(mut db)) => worker.work(&mut db).await,
-            Ok(Err(error)) => Err(error.into()),
-            Err(_) => Err(Error::Unavailable),
+        let ended = match in_time(async { Ok(PgConnection::connect_with(&options).await?) }).await {
+            Ok(mut db) => worker.work(&mut db).await,
+            Err(error) => Err(error),
         };
         if let Err(error) = ended {
             tracing::warn!(%error, "the index of searches lost the database");
         }
         sleep(RECONNECT).await;
     }
+}
+
+/// What one step gives, as long as it may take.
+async fn in_time<T>(step: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(STEP, step).await.unwrap_or(Err(Error::Unavailable))
 }
 
 struct Worker {
@@ -141,7 +145,7 @@ impl Worker {
         let mut after = Uuid::nil();
         loop {
             let begun = Instant::now();
-            let rooms = store::rooms_after(&mut *db, after, i64::try_from(TOGETHER).unwrap_or(i64::MAX)).await?;
+            let rooms = in_time(store::rooms_after(&mut *db, after, i64::try_from(TOGETHER).unwrap_or(i64::MAX))).await?;
             let Some(last) = rooms.last() else { break };
             after = *last;
             self.look_at(db, &rooms, PART).await?;
@@ -155,7 +159,7 @@ impl Worker {
     /// Puts those of the rooms into the queue for which there is something to do: at least a part of a block.
     async fn look_at(&mut self, db: &mut PgConnection, rooms: &[Uuid], part: i64) -> Result<()> {
         let block = i64::from(self.app.settings.database.search_block);
-        for Progress { room, is_deleted, last_message_seq, indexed_seq, is_stale } in store::progress(&mut *db, rooms).await? {
+        for Progress { room, is_deleted, last_message_seq, indexed_seq, is_stale } in in_time(store::progress(&mut *db, rooms)).await? {
             let waiting = last_message_seq - indexed_seq;
             let is_due = if is_deleted { indexed_seq > 0 } else { is_stale || waiting >= (block / part).max(1) };
             self.behind.remove(&room);
@@ -175,7 +179,7 @@ impl Worker {
         let block = i64::from(self.app.settings.database.search_block);
         self.queued.remove(&room);
         // If somebody else is at it, it is seen later how far they came.
-        let left = timeout(STEP, room::index(db, room, (block / PART).max(1))).await.map_err(|_| Error::Unavailable)??;
+        let left = in_time(room::index(db, room, (block / PART).max(1))).await?;
         let Some(left) = left else { return Ok(()) };
         self.behind.remove(&room);
         if left.messages >= block {
