@@ -224,7 +224,7 @@ pub async fn change_password(app: &App, caller: &AuthUser, change: NewPassword) 
     let until = prolong(app, &mut tx, session_id, now).await?;
     let answer = hand_out(app, &mut tx, user, session_id, now, until).await?;
     tx.commit().await?;
-    end_sessions(app, caller.id(), Which::AllBut(session_id), None);
+    end_sessions(app, caller.id(), Which::AllBut(session_id));
     Ok(answer)
 }
 
@@ -275,7 +275,7 @@ pub async fn refresh(app: &App, token: &str) -> Result<LoggedIn> {
         Some(used_at) if used_at + REFRESH_REPEAT < now => {
             store::revoke(&mut *tx, &found.holder.user.id, Which::One(session_id)).await?;
             tx.commit().await?;
-            end_sessions(app, &found.holder.user.id, Which::One(session_id), None);
+            end_sessions(app, &found.holder.user.id, Which::One(session_id));
             return Err(Error::Revoked);
         }
         Some(used_at) => (used_at, found.session_expires_at),

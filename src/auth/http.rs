@@ -138,7 +138,7 @@ async fn on_log_out(State(app): State<App>, Caller(caller): Caller, OptionalBody
         }
         None => false,
     };
-    log_out(&app, &caller, all_devices, None).await?;
+    log_out(&app, &caller, all_devices).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

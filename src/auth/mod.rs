@@ -24,7 +24,6 @@ use crate::{
     error::{Error, Result},
     gathering::Gathering,
     pool::Pool,
-    realtime::ConnectionId,
     recent::Recent,
     rooms::RoomId,
     time::Time,
@@ -183,10 +182,10 @@ pub const BELIEVED: Duration = Duration::from_secs(1);
 /// Most callers that are remembered.
 pub const REMEMBERED: usize = 10_000;
 
-/// Sessions of a user have ended: closes their connections, but the one that asks for it.
-pub fn end_sessions(app: &App, user: &UserId, which: Which, asking: Option<ConnectionId>) {
+/// Sessions of a user have ended: closes their connections, but not those that are logging out.
+pub fn end_sessions(app: &App, user: &UserId, which: Which) {
     app.sessions.forget(|holder| holder.user.id == *user && which.includes(holder.session_id));
-    app.realtime.end_sessions(user, which, asking);
+    app.realtime.end_sessions(user, which);
 }
 
 /// A session's row with its user.
@@ -211,15 +210,15 @@ impl Holder {
     }
 }
 
-/// Ends the caller's session, or all of the caller's sessions, and closes their connections, but not the one that
-/// asks: it is still to be answered.
+/// Ends the caller's session, or all of the caller's sessions, and closes their connections, but not one that is known to log out: it
+/// is still to be answered.
 ///
 /// # Errors
 /// `UNAVAILABLE` without the database.
-pub async fn log_out(app: &App, caller: &AuthUser, all_devices: bool, asking: Option<ConnectionId>) -> Result<()> {
+pub async fn log_out(app: &App, caller: &AuthUser, all_devices: bool) -> Result<()> {
     let which = if all_devices { Which::All } else { Which::One(caller.session_id) };
     store::revoke(&app.db, caller.id(), which).await?;
-    end_sessions(app, caller.id(), which, asking);
+    end_sessions(app, caller.id(), which);
     Ok(())
 }
 
@@ -239,7 +238,7 @@ pub async fn revoke_session(app: &App, caller: &AuthUser, session_id: Uuid) -> R
     if store::revoke(&app.db, caller.id(), Which::One(session_id)).await? == 0 {
         return Err(Error::NotFound);
     }
-    end_sessions(app, caller.id(), Which::One(session_id), None);
+    end_sessions(app, caller.id(), Which::One(session_id));
     Ok(())
 }
 
@@ -268,7 +267,7 @@ pub async fn watch_ended(app: App) {
 async fn close_ended(app: &App, since: Option<DateTime<Utc>>) -> Result<DateTime<Utc>> {
     let now = database::now(&app.db).await?;
     for ended in store::ended_since(&app.db, since.unwrap_or(now - ENDED_OVERLAP)).await? {
-        end_sessions(app, &ended.user_id, ended.session_id.map_or(Which::All, Which::One), None);
+        end_sessions(app, &ended.user_id, ended.session_id.map_or(Which::All, Which::One));
     }
     Ok(now - ENDED_OVERLAP)
 }

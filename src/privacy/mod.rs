@@ -94,7 +94,7 @@ pub async fn leave(app: &App, caller: &AuthUser, farewell: Farewell) -> Result<M
         None => {}
     }
     order(&app.db, caller.id(), farewell.messages, Some(caller.id())).await?;
-    auth::end_sessions(app, caller.id(), Which::All, None);
+    auth::end_sessions(app, caller.id(), Which::All);
     Ok(farewell.messages)
 }
 
@@ -111,7 +111,7 @@ pub async fn dismiss(app: &App, by: &Administrator, user: &UserId, farewell: Far
         return Err(Error::field("confirm", "invalid", "The user's id is expected, to confirm that this account shall be erased."));
     }
     order(&app.db, user, farewell.messages, Some(by.id())).await?;
-    auth::end_sessions(app, user, Which::All, None);
+    auth::end_sessions(app, user, Which::All);
     Ok(farewell.messages)
 }
 

@@ -58,6 +58,8 @@ pub struct Connection {
     nest_exceptions: bool,
     closed: AtomicBool,
     is_slow: AtomicBool,
+    /// Whether it is logging out, and told so by whoever does that.
+    logs_out: AtomicBool,
     gone: AtomicBool,
     voice: Mutex<Voice>,
     identity: RwLock<Identity>,
@@ -167,6 +169,7 @@ impl Connection {
             nest_exceptions,
             closed: AtomicBool::new(false),
             is_slow: AtomicBool::new(false),
+            logs_out: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             voice: Mutex::default(),
             identity: RwLock::default(),
@@ -279,6 +282,16 @@ impl Connection {
     /// once, but it can be ignored.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+
+    /// Notes whether it is logging out: then the end of its session is told by that, and not as if somebody else had ended it.
+    pub fn set_logs_out(&self, logs_out: bool) {
+        self.logs_out.store(logs_out, Ordering::Release);
+    }
+
+    /// Whether it is.
+    pub fn logs_out(&self) -> bool {
+        self.logs_out.load(Ordering::Acquire)
     }
 
     /// Whether the engine still has it.

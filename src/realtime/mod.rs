@@ -246,11 +246,11 @@ impl Realtime {
         }
     }
 
-    /// Closes a user's connections of some sessions, but one connection, and says why.
-    pub fn end_sessions(&self, user: &UserId, which: Which, except: Option<ConnectionId>) {
+    /// Closes a user's connections of some sessions, and says why; but not those that are logging out.
+    pub fn end_sessions(&self, user: &UserId, which: Which) {
         for connection in self.connections_of(user) {
             let ended = connection.known_user().is_some_and(|user| which.includes(user.session_id));
-            if ended && Some(connection.id) != except && !connection.is_closed() {
+            if ended && !connection.logs_out() && !connection.is_closed() {
                 connection.refuse(Error::Revoked);
             }
         }

@@ -377,7 +377,10 @@ fn on_logout(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
         let warnings = fields.finish()?;
         let Incoming { app, connection, .. } = incoming;
         let user = connection.user()?;
-        auth::log_out(&app, &user, all_devices, Some(connection.id)).await?;
+        connection.set_logs_out(true);
+        let ended = auth::log_out(&app, &user, all_devices).await;
+        connection.set_logs_out(ended.is_ok());
+        ended?;
         connection.notify("auth.logout", "info", "Logged out.", &LoggedOut { session_id: user.session_id, all_devices });
         presence::update(&app, &connection, user.id(), false);
         Ok(Answer::of(&Nothing {})?.warn(warnings).then_close().into())

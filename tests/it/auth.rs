@@ -222,6 +222,21 @@ async fn auth_login_with_a_new_token_keeps_the_socket_past_the_old_ones_end() {
     assert_eq!(renewed.seen("system:error").len(), 0);
 }
 
+/// Twice a second servers look for sessions that were ended elsewhere. They must not take one that is logging out for such.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_logs_out_is_told_that_and_not_that_the_session_was_revoked() {
+    let app = TestApp::start().await;
+    let user = async |number: usize| {
+        for visit in 0..15 {
+            let socket = app.user(&format!("u{number}-{visit}")).await.connect().await;
+            socket.emit_ok("auth:logout", &json!({})).await;
+            socket.expect_notification("auth.logout").await;
+            assert!(socket.seen("system:error").is_empty());
+        }
+    };
+    futures_util::future::join_all((0..24).map(user)).await;
+}
+
 /// Seed, Authentication Events: `auth:logout`, client → server, "Logout and disconnect".
 #[tokio::test]
 async fn auth_logout_acks_tells_revokes_and_disconnects() {

@@ -274,7 +274,7 @@ async fn what_a_command_cannot_do_it_says_in_words_that_help() {
         (&["user", "erase", "nobody"], &[database], "no such user: nobody"),
         (&["user", "add", "a b"], &[database], "username: "),
         (&["user", "add", "carol"], &[database], "taken"),
-        (&["retention", "run", "--older-than", "1h", "--room", "nowhere"], &[database], "there is no such room"),
+        (&["retention", "run", "--older-than", "1h", "--room", "nowhere"], &[database], "There is no such room"),
         (&["user", "list"], &[], "DATABASE_URL is missing: set it to"),
         (&["token", "mint", "alice"], &[], "JWT_SECRET is missing: set it to"),
     ] {
