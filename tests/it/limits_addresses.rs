@@ -122,16 +122,26 @@ async fn further_connects_of_one_handshake_count_like_handshakes() {
     let alice = app.user("alice").await;
     let socket = alice.dial().open_transport().await.unwrap();
     let connect = format!("40/chat,{}", json!({ "token": alice.token }));
+    // The engine ignores a CONNECT as long as it is busy with the goodbye before it, and one while there is a connection.
+    let connect_until = async |event: &str| {
+        let asking = async {
+            loop {
+                socket.send_raw(&connect);
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        };
+        tokio::select! {
+            heard = socket.expect(event) => heard,
+            () = asking => unreachable!("nothing ends it"),
+        }
+    };
     for count in 1..=3 {
-        socket.send_raw(&connect);
-        socket.expect_notification("session.ready").await;
+        assert_eq!(connect_until("system:notification").await["type"], "session.ready");
         socket.send_raw("41/chat,");
         assert_eq!(socket.seen("system:error").len(), 0, "{count}");
     }
 
-    socket.send_raw(&connect);
-
-    assert_eq!(code(&socket.expect("system:error").await), "RATE_LIMITED");
+    assert_eq!(code(&connect_until("system:error").await), "RATE_LIMITED");
 }
 
 #[tokio::test]
