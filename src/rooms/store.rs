@@ -207,7 +207,8 @@ pub async fn find(db: impl PgExecutor<'_>, asker: &UserId, room: &RoomRef) -> Re
     Ok(row.fetch_optional(db).await?.map(Seat::from))
 }
 
-/// For each of several askers a room with their membership, as [`find`] does: by the asker's place.
+/// For each of several askers a room with their membership, as [`find`] does: by the asker's place. Each is one look-up, whatever a plan
+/// that was made on empty tables would rather read.
 ///
 /// # Errors
 /// Those of the database.
@@ -223,8 +224,15 @@ pub async fn find_each(db: impl PgExecutor<'_>, asked: &[(&UserId, &RoomRef)]) -
     let rows = select_seats!(
         "a.place" =>
         r#"FROM UNNEST($1::text[], $2::uuid[], $3::text[]) WITH ORDINALITY AS a (user_id, room_id, slug, place)
-           JOIN rooms AS r ON r.id = COALESCE(a.room_id, (SELECT id FROM rooms WHERE rooms.slug = a.slug)) AND r.deleted_at IS NULL
-           LEFT JOIN room_members AS m ON m.room_id = r.id AND m.user_id = a.user_id AND m.state <> 'left'
+           CROSS JOIN LATERAL (
+               SELECT *
+               FROM rooms
+               WHERE id = COALESCE(a.room_id, (SELECT id FROM rooms WHERE slug = a.slug)) AND deleted_at IS NULL
+               LIMIT 1
+           ) AS r
+           LEFT JOIN LATERAL (
+               SELECT * FROM room_members WHERE room_id = r.id AND user_id = a.user_id AND state <> 'left' LIMIT 1
+           ) AS m ON true
            WHERE m.state = 'joined' OR r.type = 'public'"#,
         &users as &[&str],
         &ids as &[Option<Uuid>],
@@ -233,7 +241,8 @@ pub async fn find_each(db: impl PgExecutor<'_>, asked: &[(&UserId, &RoomRef)]) -
     Ok(rows.fetch_all(db).await?.into_iter().map(SeatRow::with_place).collect())
 }
 
-/// The rooms that several users are in, by the user's place, each user's newest activity first, at most so many for each.
+/// The rooms that several users are in, by the user's place, each user's newest activity first, at most so many for each. They are looked
+/// up as by [`rooms_of_each`].
 ///
 /// # Errors
 /// Those of the database.
@@ -244,9 +253,11 @@ pub async fn seats_of_each(db: impl PgExecutor<'_>, users: &[&UserId], limit: i6
         r#"FROM UNNEST($1::text[]) WITH ORDINALITY AS a (user_id, place)
            CROSS JOIN LATERAL (
                SELECT m.*
-               FROM room_members AS m
-               JOIN rooms AS r ON r.id = m.room_id
-               WHERE m.user_id = a.user_id AND m.state = 'joined' AND r.deleted_at IS NULL
+               FROM (
+                   SELECT * FROM room_members WHERE user_id BETWEEN a.user_id AND a.user_id AND state = 'joined' ORDER BY user_id, room_id
+               ) AS m
+               CROSS JOIN LATERAL (SELECT * FROM rooms WHERE id = m.room_id LIMIT 1) AS r
+               WHERE r.deleted_at IS NULL
                ORDER BY r.last_activity_at DESC, r.id DESC
                LIMIT $2
            ) AS m
@@ -474,6 +485,9 @@ pub async fn members(db: impl PgExecutor<'_>, rooms: &[Uuid], after: &str, limit
 
 /// The rooms that users are in, by the user's place.
 ///
+/// Asked for as a range, in the order of the index by user, so that no other index serves: a plan that is made while there is next to
+/// nobody would as soon read the whole index by room, and go on with that when there are thousands.
+///
 /// # Errors
 /// Those of the database.
 pub async fn rooms_of_each(db: impl PgExecutor<'_>, users: &[&UserId]) -> Result<Vec<(usize, RoomId)>> {
@@ -481,13 +495,15 @@ pub async fn rooms_of_each(db: impl PgExecutor<'_>, users: &[&UserId]) -> Result
     let rows = query!(
         r#"SELECT a.place AS "place!", m.room_id AS "id!: RoomId"
            FROM UNNEST($1::text[]) WITH ORDINALITY AS a (user_id, place)
-           JOIN room_members AS m ON m.user_id = a.user_id AND m.state = 'joined'"#,
+           CROSS JOIN LATERAL (
+               SELECT room_id FROM room_members WHERE user_id BETWEEN a.user_id AND a.user_id AND state = 'joined' ORDER BY user_id, room_id
+           ) AS m"#,
         &users as &[&str]
     );
     Ok(rows.fetch_all(db).await?.into_iter().map(|row| (place(row.place), row.id)).collect())
 }
 
-/// The rooms that users are in, by the user's place, and whether they have more members than so many.
+/// The same, and whether they have more members than so many.
 ///
 /// # Errors
 /// Those of the database.
@@ -496,8 +512,10 @@ pub async fn rooms_by_size(db: impl PgExecutor<'_>, users: &[&UserId], most: i32
     let rows = query!(
         r#"SELECT a.place AS "place!", r.id AS "id!: RoomId", r.member_count > $2 AS "is_large!"
            FROM UNNEST($1::text[]) WITH ORDINALITY AS a (user_id, place)
-           JOIN room_members AS m ON m.user_id = a.user_id AND m.state = 'joined'
-           JOIN rooms AS r ON r.id = m.room_id"#,
+           CROSS JOIN LATERAL (
+               SELECT room_id FROM room_members WHERE user_id BETWEEN a.user_id AND a.user_id AND state = 'joined' ORDER BY user_id, room_id
+           ) AS m
+           CROSS JOIN LATERAL (SELECT id, member_count FROM rooms WHERE id = m.room_id LIMIT 1) AS r"#,
         &users as &[&str],
         most
     );

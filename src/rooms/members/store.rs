@@ -250,7 +250,12 @@ pub async fn owners_deactivated_within(db: impl PgExecutor<'_>, within: Duration
     let rows = query!(
         r#"SELECT m.room_id AS "room_id: RoomId", m.user_id AS "user_id: UserId"
            FROM users AS u
-           JOIN room_members AS m ON m.user_id = u.id AND m.role = 'owner' AND m.state = 'joined'
+           CROSS JOIN LATERAL (
+               SELECT *
+               FROM room_members
+               WHERE user_id BETWEEN u.id AND u.id AND role = 'owner' AND state = 'joined'
+               ORDER BY user_id, room_id
+           ) AS m
            WHERE u.deactivated_at > now() - make_interval(secs => $1)"#,
         within.as_secs_f64()
     );
