@@ -63,6 +63,20 @@ pub struct Work {
     _place: OwnedSemaphorePermit,
 }
 
+impl Work {
+    /// Does it in a task of its own, and gives the work back with the outcome, to be held until that is told.
+    ///
+    /// Whoever hangs up, or whose time is over, ends the waiting and not the work, for what was committed must also be told; until it
+    /// has had twice that time: then its database is silent.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` after that time, `INTERNAL_ERROR` if it panics.
+    pub async fn carry_out<T: Send + 'static>(self, limit: Duration, doing: impl Future<Output = T> + Send + 'static) -> Result<(T, Self)> {
+        let task = tokio::spawn(async move { timeout(2 * limit, doing).await.map(|outcome| (outcome, self)) });
+        timeout(limit, task).await.map_err(|_| Error::Unavailable)??.map_err(|_| Error::Unavailable)
+    }
+}
+
 impl Default for Draining {
     fn default() -> Self {
         let (stage, _) = watch::channel(Stage::Serving);

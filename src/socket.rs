@@ -513,8 +513,8 @@ impl Pending {
 
     /// Runs its handler for as long as there is time; the work is given back with the outcome, to be held until that is told.
     ///
-    /// What may commit something runs in a task of its own: if its time is over, the waiting ends and not the work, for what was
-    /// committed must also be told, until it has had twice that time: then its database is silent. What overtakes only hands on, and is spared the task, and a span.
+    /// What may commit something is [carried out](Work::carry_out) whether or not somebody waits. What overtakes only hands on, and is
+    /// spared the task, and a span.
     async fn run(
         &self,
         handling: BoxFuture<'static, Result<Outcome>>,
@@ -530,10 +530,9 @@ impl Pending {
         }
         let span = tracing::info_span!("event", trace.id = %trace, connection.id = %self.connection.id, event = self.event);
         let handling = TRACE.scope(trace, handling.instrument(span));
-        match timeout(patience, tokio::spawn(async move { (timeout(2 * patience, handling).await.unwrap_or(Err(Error::Unavailable)), work) })).await {
-            Ok(Ok((outcome, work))) => (outcome, Some(work)),
-            Ok(Err(lost)) => (Err(lost.into()), None),
-            Err(_) => (Err(Error::Unavailable), None),
+        match work.carry_out(patience, handling).await {
+            Ok((outcome, work)) => (outcome, Some(work)),
+            Err(error) => (Err(error), None),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Without `NOTIFY_SOCKET` in the environment nobody asks, and nothing is said. A manager that cannot be reached is no reason
 //! not to serve.
 
+use crate::time::every;
 use std::{
     convert::Infallible,
     env,
@@ -12,7 +13,6 @@ use std::{
     process,
     time::Duration,
 };
-use tokio::time::{MissedTickBehavior, interval};
 
 /// How often more time is asked for while it gets ready, and how much.
 const MORE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
@@ -41,7 +41,7 @@ impl Systemd {
     /// and started anew, and a migration may take longer.
     pub async fn keep_starting(&self, status: &str) -> Infallible {
         let (often, more) = MORE;
-        let mut ticks = interval(often);
+        let mut ticks = every(often);
         loop {
             ticks.tick().await;
             self.say(&format!("STATUS={status}\nEXTEND_TIMEOUT_USEC={}", more.as_micros()));
@@ -61,8 +61,7 @@ impl Systemd {
     /// Gives signs of life, twice as often as they are wanted, for as long as this is polled: that is, as long as tasks run.
     pub async fn keep_watch(&self) -> Infallible {
         let Some(watchdog) = self.watchdog else { return pending().await };
-        let mut ticks = interval((watchdog / 2).max(Duration::from_millis(1)));
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = every((watchdog / 2).max(Duration::from_millis(1)));
         loop {
             ticks.tick().await;
             self.say("WATCHDOG=1");

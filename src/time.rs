@@ -1,9 +1,18 @@
-//! How times are written: RFC 3339, UTC, milliseconds, as in `2026-11-22T21:37:57.123Z`.
+//! Time: how it is written (RFC 3339, UTC, milliseconds, as in `2026-11-22T21:37:57.123Z`), and what is done every so often.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serializer;
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+/// Ticks at once, and then every so often. What came late is not caught up with: whatever it was that held all up, nobody is helped by a
+/// rush after it.
+pub fn every(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
 
 /// For `#[serde(with = "crate::time")]`.
 ///

@@ -17,6 +17,7 @@ use crate::{
     metrics,
     realtime::{Connection, ConnectionId},
     rooms::{self, RoomId},
+    time::every,
     trace::TraceId,
 };
 use chrono::{SubsecRound, TimeDelta, Utc};
@@ -32,7 +33,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 /// How often connections are looked at.
@@ -161,8 +162,7 @@ async fn show(app: &App, admin: &Admin, socket: &SocketRef, entry: &Entry) -> Re
     }
     socket.emit("config", &json!({ "supportedFeatures": features(admin) }))?;
     let (mut sight, mut names, mut is_listed) = (Sight::default(), Names::default(), false);
-    let mut ticks = interval(LOOK_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = every(LOOK_EVERY);
     for looks in 0_u64.. {
         ticks.tick().await;
         if !socket.connected() || entry.until <= Instant::now() {

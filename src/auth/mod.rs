@@ -26,7 +26,7 @@ use crate::{
     pool::Pool,
     recent::Recent,
     rooms::RoomId,
-    time::Time,
+    time::{Time, every},
     users::{User, UserId, UserType},
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -34,7 +34,6 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
 use tokens::Claims;
-use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
 /// How far back a look for ended sessions reaches behind the last one.
@@ -245,8 +244,7 @@ pub async fn revoke_session(app: &App, caller: &AuthUser, session_id: Uuid) -> R
 /// Looks for sessions that were ended, by whatever server or command, for as long as this server runs. In a task of its own,
 /// since nothing else that is looked after may delay it.
 pub async fn watch_ended(app: App) {
-    let mut ticks = interval(ENDED_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = every(ENDED_EVERY);
     let (mut since, mut fails) = (None, false);
     loop {
         ticks.tick().await;

@@ -4,6 +4,7 @@ use super::{Holder, Session, Which, tokens::Claims};
 use crate::{
     error::{Error, Result},
     names::{is_picture, presentable},
+    pool::Pool,
     rooms::RoomId,
     users::{self, User, UserId, UserType},
 };
@@ -346,7 +347,7 @@ pub async fn ended_since(db: impl PgExecutor<'_>, since: DateTime<Utc>) -> Resul
 ///
 /// # Errors
 /// Those of the database.
-pub async fn remove_expired(db: &crate::pool::Pool, most: i64) -> Result<u64> {
+pub async fn remove_expired(db: &Pool, most: i64) -> Result<u64> {
     let sessions = query!(
         "DELETE FROM sessions
          WHERE id IN (SELECT id FROM sessions WHERE expires_at < now() - interval '1 day' ORDER BY expires_at LIMIT $1)",

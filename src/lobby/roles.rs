@@ -15,14 +15,13 @@ use crate::{
         permissions::Action,
         store as rows,
     },
-    time::Time,
+    time::{Time, every},
     users::{self, UserId},
 };
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval};
 
 /// How often deactivated owners are looked for.
 const DEACTIVATED_EVERY: Duration = Duration::from_secs(1);
@@ -90,8 +89,7 @@ pub(super) async fn heir(app: &App, change: &mut Change, owner: &UserId, must_be
 
 /// Passes on what deactivated owners own, for as long as the server runs.
 pub async fn watch(app: App) {
-    let mut ticks = interval(DEACTIVATED_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = every(DEACTIVATED_EVERY);
     let mut within = EVER;
     loop {
         ticks.tick().await;

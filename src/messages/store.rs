@@ -3,6 +3,7 @@
 use super::{Message, MessageId, Sender, changes::DeletedBy, threads::Thread};
 use crate::{
     error::Result,
+    pool::Pool,
     rooms::RoomId,
     users::{User, UserId, UserType},
 };
@@ -389,7 +390,7 @@ pub async fn first_unread(db: impl PgExecutor<'_>, room: RoomId, reader: &UserId
 ///
 /// # Errors
 /// Those of the database.
-pub async fn first_at(db: &crate::pool::Pool, room: RoomId, time: DateTime<Utc>) -> Result<Option<i64>> {
+pub async fn first_at(db: &Pool, room: RoomId, time: DateTime<Utc>) -> Result<Option<i64>> {
     let Some(newest) = query_scalar!("SELECT seq FROM messages WHERE room_id = $1 ORDER BY seq DESC LIMIT 1", room.0).fetch_optional(db).await?
     else {
         return Ok(None);

@@ -10,6 +10,7 @@ use crate::{
     config::age,
     error::{Error, Result},
     payload::{Fields, Length},
+    realtime::lock,
     rooms::RoomId,
     time::Time,
     users::UserId,
@@ -17,10 +18,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Mutex, time::Duration};
 use tokio::time::timeout;
 
 /// How long messages are counted while somebody waits for it.
@@ -158,11 +156,11 @@ pub struct OrderedSweep(Mutex<Option<Run>>);
 impl OrderedSweep {
     /// How it stands, if there was one.
     pub fn latest(&self) -> Option<Run> {
-        self.lock().clone()
+        lock(&self.0).clone()
     }
 
     fn begin(&self, run: &Run) -> Result<()> {
-        let mut latest = self.lock();
+        let mut latest = lock(&self.0);
         if latest.as_ref().is_some_and(|latest| latest.state == State::Running) {
             return Err(Error::Conflict("A sweep is under way: order another one when it has ended."));
         }
@@ -171,14 +169,14 @@ impl OrderedSweep {
     }
 
     fn note(&self, room: RoomId, messages: usize) {
-        if let Some(run) = self.lock().as_mut() {
+        if let Some(run) = lock(&self.0).as_mut() {
             run.note(room, messages);
         }
     }
 
     /// It ends, if it is under way: of its own, or because the server stops, and waits for it no longer.
     pub fn end(&self, ended: Result<()>) {
-        let mut latest = self.lock();
+        let mut latest = lock(&self.0);
         let Some(run) = latest.as_mut().filter(|run| run.state == State::Running) else { return };
         run.end(if ended.is_ok() { State::Finished } else { State::Interrupted });
         let Run { by, messages, rooms, .. } = run;
@@ -186,10 +184,6 @@ impl OrderedSweep {
             Ok(()) => tracing::info!(%by, messages, rooms, "a sweep that was ordered is finished"),
             Err(error) => tracing::warn!(%by, messages, rooms, %error, "a sweep that was ordered was interrupted"),
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Run>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -290,9 +290,8 @@ fn named(headers: &HeaderMap, method: &Method) -> (TraceId, TraceId, Span) {
 /// Takes a request whole, within its own time, and answers `UNAVAILABLE` when the database then keeps it waiting. A little
 /// longer than the database has, so that whoever knows better answers first.
 ///
-/// What may change something is served by a task of its own: a caller who hangs up, or whose time is over, ends the waiting
-/// and not the work, for what was committed must also be told, until it has had twice that time: then its database is silent. A server
-/// that stops begins no such work.
+/// What may change something is [carried out](crate::draining::Work::carry_out) whether or not somebody waits. A server that stops begins no
+/// such work.
 async fn in_time(State(app): State<App>, request: Request, next: Next) -> Response {
     let limit = app.patience() + Duration::from_millis(500);
     if request.method().is_safe() {
@@ -303,15 +302,9 @@ async fn in_time(State(app): State<App>, request: Request, next: Next) -> Respon
         Err(error) => return error.into_response(),
     };
     let serving = TRACE.scope(TraceId::current(), next.run(request).in_current_span());
-    match timeout(
-        limit,
-        tokio::spawn(async move { (timeout(2 * limit, serving).await.unwrap_or_else(|_| Error::Unavailable.into_response()), work) }),
-    )
-    .await
-    {
-        Ok(Ok((response, _work))) => response,
-        Ok(Err(lost)) => Error::from(lost).into_response(),
-        Err(_) => Error::Unavailable.into_response(),
+    match work.carry_out(limit, serving).await {
+        Ok((response, _work)) => response,
+        Err(error) => error.into_response(),
     }
 }
 

@@ -5,10 +5,10 @@
 //! is given up; the requests that are still read end. Each step has its time, so that neither a database that
 //! is away nor a client that takes nothing keeps the server from ending.
 
-use crate::{app::App, error::Error, presence, session::notices::ServerDraining};
+use crate::{app::App, error::Error, presence, session::notices::ServerDraining, time::every};
 use rand::random_range;
 use std::time::Duration;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, timeout};
 
 /// How many sockets may end, and come back, in a while: 200 a second, up to what [`DrainSettings::drain_spread`] makes of more.
 ///
@@ -60,8 +60,7 @@ fn tell(app: &App, window: Duration) {
 async fn send_away(app: &App, window: Duration, patience: Duration) {
     let begun = Instant::now();
     app.draining.close(window);
-    let mut ticks = interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = every(TICK);
     loop {
         ticks.tick().await;
         let (passed, mut all_away) = (begun.elapsed(), true);

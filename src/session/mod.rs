@@ -22,6 +22,7 @@ use crate::{
     socket::{Answer, Dispatcher, Event, Incoming, Lane, Outcome, ServerEvent},
     specs::schemas::{Nothing, shape},
     sync,
+    time::every,
     trace::TraceId,
     users::{UserId, UserType},
 };
@@ -38,7 +39,7 @@ use std::{
     sync::{Arc, Weak},
     time::Duration,
 };
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 
 /// Most rooms in `session.ready`; the others are listed over REST.
 const READY_ROOMS: i64 = 1_000;
@@ -420,8 +421,7 @@ fn name_of(reason: DisconnectReason) -> &'static str {
 
 /// Looks after sockets and typing for as long as the server runs.
 pub async fn watch(app: App) {
-    let mut ticks = interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = every(TICK);
     let mut count: u32 = 0;
     loop {
         ticks.tick().await;
@@ -442,8 +442,7 @@ pub async fn watch(app: App) {
 /// Asks the database from time to time, for as long as the server runs: in a task of its own, since sockets and typing do not wait
 /// for a database that does not answer.
 pub async fn ask_around(app: App) {
-    let mut ticks = interval(SLOW_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = every(SLOW_EVERY);
     let mut count: u32 = 0;
     loop {
         ticks.tick().await;

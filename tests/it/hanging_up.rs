@@ -1,5 +1,8 @@
 //! Clients that hang up in the middle of a request leave nothing behind that others would meet.
 
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 use sqlx::Connection;
@@ -34,13 +37,13 @@ async fn a_request_that_is_given_up_while_its_transaction_begins_leaves_the_conn
         assert!(attempts <= 30, "no request was caught while its transaction began");
         proxy.set(Flow::Everything);
         // So many that both are needed.
-        let answers = futures_util::future::join_all((0..8).map(|_| ask())).await;
+        let answers = join_all((0..8).map(|_| ask())).await;
         assert!(answers.into_iter().all(|answer| answer.unwrap().unwrap().status().is_success()));
         // They are asked whether they live when they are given back, and again when they have rested for a second.
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
         proxy.set(Flow::Questions);
         asked = vec![ask(), ask()];
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         while left_in_a_transaction(&app.database).await < 2 && begun.elapsed().as_secs() < 2 {}
     }
     asked.iter().for_each(tokio::task::JoinHandle::abort);

@@ -16,6 +16,7 @@ use crate::{
     app::App,
     error::Result,
     realtime::{Connection, ConnectionId},
+    time::every,
     users::UserId,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -25,7 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 use store::{News, Seen, Writing};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 use uuid::Uuid;
 
 /// How long what became of sockets gathers before it is written.
@@ -154,8 +155,7 @@ pub async fn enter(app: &App) -> Result<Node> {
 
 /// Keeps the lease, writes and reads, and lets those go whose grace is over, until the server stops.
 pub async fn keep(app: App, mut node: Node) {
-    let mut ticks = interval(MOMENT);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = every(MOMENT);
     loop {
         ticks.tick().await;
         let stopped = app.presence.stopped.lock().await;
