@@ -90,19 +90,21 @@ pub async fn welcome(db: impl PgExecutor<'_>, default_room: RoomId, claims: &[&C
                  WITH ORDINALITY AS s (session_id, token_key, expires_at, user_id, username, name, avatar_url, user_type, place)
          ), welcomed AS (
              INSERT INTO users AS u (id, username, name, avatar_url, user_type)
-             SELECT DISTINCT ON (user_id) user_id, username, name, avatar_url, user_type
-             FROM seen
-             ORDER BY user_id, place
+             SELECT DISTINCT ON (s.user_id) s.user_id, s.username, s.name, s.avatar_url, s.user_type
+             FROM seen AS s
+             LEFT JOIN LATERAL (SELECT * FROM users WHERE id = s.user_id LIMIT 1) AS known ON true
+             WHERE known.id IS NULL
+                 OR known.user_type <> s.user_type
+                 OR known.username IS NULL AND s.username IS NOT NULL
+                 OR known.name IS NULL AND s.name IS NOT NULL
+                 OR known.avatar_url IS NULL AND s.avatar_url IS NOT NULL
+             ORDER BY s.user_id, s.place
              ON CONFLICT (id) DO UPDATE
              SET username = COALESCE(u.username, EXCLUDED.username),
                  name = COALESCE(u.name, EXCLUDED.name),
                  avatar_url = COALESCE(u.avatar_url, EXCLUDED.avatar_url),
                  user_type = EXCLUDED.user_type
              WHERE u.password_hash IS NULL AND u.erased_at IS NULL
-                 AND (u.user_type <> EXCLUDED.user_type
-                     OR u.username IS NULL AND EXCLUDED.username IS NOT NULL
-                     OR u.name IS NULL AND EXCLUDED.name IS NOT NULL
-                     OR u.avatar_url IS NULL AND EXCLUDED.avatar_url IS NOT NULL)
          ), begun AS (
              INSERT INTO sessions (id, user_id, token_key, expires_at)
              SELECT session_id, user_id, token_key, expires_at
@@ -113,7 +115,8 @@ pub async fn welcome(db: impl PgExecutor<'_>, default_room: RoomId, claims: &[&C
              SELECT DISTINCT r.id, s.user_id, r.last_seq
              FROM seen AS s
              JOIN rooms AS r ON r.id = $9 AND r.deleted_at IS NULL
-             WHERE NOT EXISTS (SELECT FROM users AS u WHERE u.id = s.user_id AND u.erased_at IS NOT NULL)
+             WHERE (SELECT erased_at FROM users WHERE id = s.user_id) IS NULL
+                 AND (SELECT user_id FROM room_members WHERE room_id = r.id AND user_id = s.user_id) IS NULL
              ORDER BY s.user_id
              ON CONFLICT (room_id, user_id) DO NOTHING
              RETURNING room_id

@@ -22,10 +22,10 @@ use tokio::{
 };
 
 /// Most edges that are told together.
-const TOGETHER: usize = 512;
+const TOGETHER: usize = 2_048;
 
 /// For how long edges gather after others were told.
-const MOMENT: Duration = Duration::from_millis(100);
+const MOMENT: Duration = Duration::from_millis(250);
 
 /// How long the database has to come back before edges are tried again.
 const AGAIN: Duration = Duration::from_secs(1);

@@ -30,7 +30,7 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 /// How long what became of sockets gathers before it is written.
-const MOMENT: Duration = Duration::from_millis(100);
+const MOMENT: Duration = Duration::from_millis(250);
 
 /// How often other nodes are looked at, and how long a failure is waited after.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
