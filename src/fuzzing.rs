@@ -52,7 +52,7 @@ static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys::new(&SETTINGS.auth).unwrap_
 
 /// A packet `["event", payload]`, which is then read as every event and every body of a request would be.
 pub fn event(raw: &str) {
-    let (name, payload) = socket::read(Some(raw), SETTINGS.chat.max_event as usize);
+    let (name, payload) = socket::dispatch::read(Some(raw), SETTINGS.chat.max_event as usize);
     assert!(name.len() <= raw.len() * 3, "a name grew");
     let Ok(payload) = payload.map_err(|error| refused(error, raw)) else { return };
     // Escapes take up to six bytes.

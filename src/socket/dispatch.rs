@@ -1,32 +1,19 @@
-//! How an event is answered.
-//!
-//! Every connection has one *lane*: its events are answered in the order in which they came, and each gets exactly
-//! one acknowledgement, `{ok: true, data}` or `{ok: false, error}`, a failure also as `system:error`. Sending
-//! messages is the exception in speed, not in order: a message that stands in the journal's queue lets the next
-//! event begin, and whatever is not a message waits until those before it are done.
-//!
-//! socketioxide would run each handler in a task of its own, in any order, and skip it when a payload does not
-//! parse. So one [`Dispatcher`] takes every event raw, in the task that reads the socket.
+//! One event, from the packet to its acknowledgement.
 
+use super::{Answer, Dropped, Event, Incoming, Outcome};
 use crate::{
     app::App,
-    auth::AuthUser,
     draining::Work,
     error::{Error, ErrorBody, Result},
     limits::{self, Class, Source, Verdict},
     metrics::{self, UNKNOWN},
-    payload::{self, Fields},
+    payload,
     realtime::{Ack, Connection, wire::Outbox},
-    specs::schemas::Shape,
     trace::{TRACE, TraceId},
 };
 use futures_util::{FutureExt, future::BoxFuture};
-use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{
-    Value,
-    value::{RawValue, to_raw_value},
-};
+use serde_json::{Value, value::RawValue};
 use socketioxide::{
     adapter::LocalAdapter,
     extract::AckSender,
@@ -34,167 +21,15 @@ use socketioxide::{
     socket::Socket,
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
-use tokio::{sync::Notify, time::timeout};
+use tokio::time::timeout;
 use tracing::Instrument;
 
-/// Most events that wait in a lane, and most bytes: beyond it an event is refused with `RATE_LIMITED`.
-const LANE_EVENTS: usize = 4_096;
-const LANE_BYTES: usize = 4 << 20;
 /// Most messages of one connection that are in the journal at once.
 const IN_FLIGHT: usize = 256;
-
-/// What a handler comes to.
-pub enum Outcome {
-    /// The answer.
-    Done(Answer),
-    /// It is handed on to something that keeps the order by itself and will answer: the lane goes on.
-    Later(Box<dyn FnOnce(Reply) + Send>),
-    /// A refusal after which the connection is closed.
-    Refused(Error),
-}
-
-/// Answers an event, once. What it says leaves with the outbox.
-pub type Reply = Box<dyn FnOnce(Result<Answer>, &mut Outbox) + Send>;
-
-/// What goes into an acknowledgement that says yes.
-#[derive(Default)]
-pub struct Answer {
-    data: Option<Arc<RawValue>>,
-    warnings: Vec<String>,
-    close: bool,
-}
-
-impl Answer {
-    /// An answer with this data.
-    ///
-    /// # Errors
-    /// `INTERNAL_ERROR` if it cannot be encoded.
-    pub fn of(data: &impl Serialize) -> Result<Self> {
-        Ok(Self::encoded(to_raw_value(data).map_err(Error::internal)?.into()))
-    }
-
-    /// An answer with data that is encoded already.
-    pub fn encoded(data: Arc<RawValue>) -> Self {
-        Self { data: Some(data), ..Self::default() }
-    }
-
-    /// Adds what the caller should know though it worked.
-    #[must_use]
-    pub fn warn(mut self, warnings: Vec<String>) -> Self {
-        self.warnings = warnings;
-        self
-    }
-
-    /// Closes the connection once the answer is out.
-    #[must_use]
-    pub fn then_close(mut self) -> Self {
-        self.close = true;
-        self
-    }
-}
-
-/// What is answered to an event that was dropped, since it would soon be out of date.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Dropped {
-    /// It did nothing.
-    #[schemars(extend("const" = true))]
-    dropped: bool,
-    /// When the next one counts, in milliseconds.
-    retry_after_ms: u64,
-}
-
-impl From<Answer> for Outcome {
-    fn from(answer: Answer) -> Self {
-        Self::Done(answer)
-    }
-}
-
-/// An event to be answered: who emitted it, and what.
-pub struct Incoming {
-    /// Everything.
-    pub app: App,
-    /// Who.
-    pub connection: Arc<Connection>,
-    /// The first argument; `null` when there was none.
-    pub payload: Value,
-}
-
-impl Incoming {
-    /// Who it is.
-    ///
-    /// # Errors
-    /// `AUTH_REQUIRED` or `AUTH_REVOKED`.
-    pub fn user(&self) -> Result<Arc<AuthUser>> {
-        self.connection.user()
-    }
-
-    /// The payload as an object to be read field by field.
-    ///
-    /// # Errors
-    /// `PAYLOAD_INVALID`.
-    pub fn fields(&mut self) -> Result<Fields> {
-        Fields::of(self.payload.take())
-    }
-}
-
-/// Answers one kind of event.
-pub type Handler = fn(Incoming) -> BoxFuture<'static, Result<Outcome>>;
-
-/// An event that clients may emit: what answers it, and what the contract says of it.
-pub struct Event {
-    /// Its name.
-    pub name: &'static str,
-    /// The bucket that it takes a token of.
-    pub class: Class,
-    /// What it does.
-    pub about: &'static str,
-    /// What it brings.
-    pub payload: Shape,
-    /// What its acknowledgement brings, if it worked.
-    pub answer: Shape,
-    /// Why it is refused, besides what may befall [every](any_refusals) event.
-    pub refusals: &'static [Error],
-    /// Whether it is answered before authentication.
-    pub open: bool,
-    /// Whether it may begin while messages of the same connection are still in the journal.
-    pub overtakes: bool,
-    /// What answers it.
-    pub handler: Handler,
-}
-
-/// An event that the server tells.
-pub struct ServerEvent {
-    /// Its name.
-    pub name: &'static str,
-    /// What happened, and who hears of it.
-    pub about: &'static str,
-    /// What it brings.
-    pub payload: Shape,
-}
-
-/// Why any event may be refused.
-pub fn any_refusals(is_open: bool) -> Vec<Error> {
-    let mut refusals = vec![
-        Error::PayloadInvalid("".into()),
-        Error::PayloadTooLarge(0),
-        Error::Validation(BTreeMap::new()),
-        Error::RateLimited { retry_after_ms: 0 },
-        Error::Revoked,
-        Error::Draining,
-        Error::Unavailable,
-        Error::internal(""),
-    ];
-    if !is_open {
-        refusals.push(Error::AuthRequired);
-    }
-    refusals
-}
 
 /// Takes every event of a socket. It does not keep the connection alive: the registry does.
 #[derive(Clone)]
@@ -227,7 +62,7 @@ impl MessageHandler<LocalAdapter, ()> for Dispatcher {
     }
 }
 
-struct Job {
+pub(super) struct Job {
     dispatcher: Dispatcher,
     /// The packet's text, `["event", payload]`; `None` for a binary one.
     raw: Option<String>,
@@ -236,130 +71,8 @@ struct Job {
 }
 
 impl Job {
-    fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         self.raw.as_ref().map_or(0, String::len)
-    }
-}
-
-/// A connection's queue of events. Nothing runs while it is empty.
-#[derive(Clone, Default)]
-pub struct Lane(Arc<LaneState>);
-
-#[derive(Default)]
-struct LaneState {
-    queue: Mutex<Queue>,
-    /// Somebody in flight was answered.
-    answered: Notify,
-}
-
-#[derive(Default)]
-struct Queue {
-    own: VecDeque<BoxFuture<'static, ()>>,
-    jobs: VecDeque<Job>,
-    bytes: usize,
-    in_flight: usize,
-    open: bool,
-    running: bool,
-    /// Nothing is answered any more, whatever comes.
-    shut: bool,
-}
-
-/// An event that will be answered by somebody else.
-struct InFlight(Lane);
-
-enum Next {
-    Own(BoxFuture<'static, ()>),
-    Job(Job),
-}
-
-impl Lane {
-    /// Puts something of our own before everything that waits: who the client is must be known first.
-    pub fn begin_with(&self, own: impl Future<Output = ()> + Send + 'static) {
-        let mut queue = self.lock();
-        queue.own.push_back(own.boxed());
-        self.run(&mut queue);
-    }
-
-    /// Lets events be answered from now on.
-    pub fn open(&self) {
-        let mut queue = self.lock();
-        queue.open = true;
-        self.run(&mut queue);
-    }
-
-    /// Drops what waits, and whatever comes: a client that floods its lane is not answered to the end.
-    fn shut(&self) {
-        let mut queue = self.lock();
-        queue.shut = true;
-        queue.bytes = 0;
-        queue.jobs = VecDeque::new();
-    }
-
-    fn push(&self, job: Job) -> Result<(), Box<Job>> {
-        let mut queue = self.lock();
-        if queue.shut {
-            return Ok(());
-        }
-        if queue.jobs.len() >= LANE_EVENTS || queue.bytes + job.size() > LANE_BYTES {
-            return Err(Box::new(job));
-        }
-        queue.bytes += job.size();
-        queue.jobs.push_back(job);
-        self.run(&mut queue);
-        Ok(())
-    }
-
-    fn run(&self, queue: &mut Queue) {
-        if queue.open && !queue.running {
-            queue.running = true;
-            tokio::spawn(drain(self.clone()));
-        }
-    }
-
-    /// What comes next. When there is nothing the lane stops running.
-    fn next(&self) -> Option<Next> {
-        let mut queue = self.lock();
-        if let Some(own) = queue.own.pop_front() {
-            return Some(Next::Own(own));
-        }
-        if let Some(job) = queue.jobs.pop_front() {
-            queue.bytes -= job.size();
-            return Some(Next::Job(job));
-        }
-        queue.running = false;
-        // Most connections are silent most of the time: they keep no room for a queue.
-        queue.jobs = VecDeque::new();
-        queue.own = VecDeque::new();
-        None
-    }
-
-    /// How many events wait, and how many bytes they have.
-    pub fn waiting(&self) -> (usize, usize) {
-        let queue = self.lock();
-        (queue.jobs.len(), queue.bytes)
-    }
-
-    /// Waits until fewer than so many are in flight.
-    async fn until_fewer_than(&self, limit: usize) {
-        while self.lock().in_flight >= limit {
-            self.0.answered.notified().await;
-        }
-    }
-
-    fn send_ahead(&self) -> InFlight {
-        self.lock().in_flight += 1;
-        InFlight(self.clone())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.lock().in_flight -= 1;
-        self.0.0.answered.notify_one();
     }
 }
 
@@ -375,20 +88,7 @@ struct Pending {
     trace: TraceId,
 }
 
-async fn drain(lane: Lane) {
-    while let Some(next) = lane.next() {
-        match next {
-            Next::Own(own) => {
-                lane.until_fewer_than(1).await;
-                // If it panics, that is logged, and the lane goes on.
-                let _ = AssertUnwindSafe(own).catch_unwind().await;
-            }
-            Next::Job(job) => begin(job).await,
-        }
-    }
-}
-
-async fn begin(job: Job) {
+pub(super) async fn begin(job: Job) {
     let Some(connection) = job.dispatcher.connection.upgrade() else { return };
     let app = &job.dispatcher.app;
     let (name, payload) = read(job.raw.as_deref(), app.settings.chat.max_event as usize);
