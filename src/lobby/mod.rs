@@ -22,6 +22,7 @@ use crate::{
     rooms::{
         self, Room, RoomId, RoomRef, RoomType, Seat, Slug,
         changes::Change,
+        members,
         permissions::Action,
         slow,
         store::{self as rows, NewRoomRow},
@@ -188,7 +189,7 @@ pub async fn create(app: &App, maker: &AuthUser, new: NewRoom) -> Result<(Room, 
     if !made {
         drop(tx);
         // Attached already, unless the answer to the first call was lost together with the database.
-        for member in rows::members_among(&app.db, id, &ids).await? {
+        for member in members::store::members_among(&app.db, id, &ids).await? {
             app.realtime.attach(&member, id);
         }
         let found = rooms::find(app, maker.id(), &RoomRef::Id(id)).await.map_err(|_| Error::IdempotencyMismatch)?;
@@ -197,7 +198,7 @@ pub async fn create(app: &App, maker: &AuthUser, new: NewRoom) -> Result<(Room, 
         }
         return Ok((views::with_last_message(&app.db, found.room).await?, false));
     }
-    rows::add_first_members(&mut tx, id, &ids, (new.kind != RoomType::Direct).then_some(maker.id())).await?;
+    members::store::add_first_members(&mut tx, id, &ids, (new.kind != RoomType::Direct).then_some(maker.id())).await?;
     let room = rows::find(&mut *tx, maker.id(), &RoomRef::Id(id)).await?.ok_or(Error::RoomNotFound)?.room;
     tx.commit().await?;
 
@@ -314,7 +315,7 @@ pub async fn tell_sizes(app: &App) -> Result<()> {
         return Ok(());
     }
     let changed: Vec<Uuid> = changed.into_iter().map(|room| room.0).collect();
-    let online: HashMap<RoomId, i64> = rows::count_among(&app.db, &changed, &app.presence.everybody()).await?.into_iter().collect();
+    let online: HashMap<RoomId, i64> = members::store::count_among(&app.db, &changed, &app.presence.everybody()).await?.into_iter().collect();
     let mut rooms = rows::with_ids(&app.db, &changed).await?;
     views::add_last_messages(&app.db, rooms.iter_mut()).await?;
     for room in rooms {

@@ -204,7 +204,7 @@ async fn read(db: Pool, known: Arc<Known>, asked: Vec<Asked>) -> Result<Vec<Resu
 async fn read_members(db: &Pool, rooms: Vec<Uuid>) -> Result<HashMap<RoomId, Arc<Members>>> {
     let mut by_room: HashMap<RoomId, Vec<Member>> = HashMap::new();
     if !rooms.is_empty() {
-        for (room, row) in rooms::store::members(db, &rooms, "", MEMBERS).await? {
+        for (room, row) in rooms::members::store::members(db, &rooms, "", MEMBERS).await? {
             by_room.entry(room).or_default().push(row.into());
         }
     }

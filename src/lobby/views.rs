@@ -6,10 +6,7 @@ use crate::{
     messages,
     pool::Pool,
     receipts::{self, Read, Unread, store::Marker},
-    rooms::{
-        self, Membership, Room, RoomId, RoomRef, Seat, permissions,
-        store::{MemberRow, Position},
-    },
+    rooms::{self, Membership, Room, RoomId, RoomRef, Seat, members::store::MemberRow, permissions, store::Position},
     time::Time,
     users::{User, UserId},
 };
@@ -141,7 +138,7 @@ pub async fn overviews_of_each<'a>(db: &mut PgConnection, mut seats: Vec<(&'a Us
 /// # Errors
 /// `UNAVAILABLE` without the database.
 pub async fn members(app: &App, room: RoomId, after: &str, limit: i64) -> Result<Vec<Member>> {
-    let rows = rooms::store::members(&app.db, &[room.0], after, limit).await?;
+    let rows = rooms::members::store::members(&app.db, &[room.0], after, limit).await?;
     Ok(rows.into_iter().map(|(_, row)| row.into()).collect())
 }
 

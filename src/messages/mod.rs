@@ -310,7 +310,7 @@ async fn mentioned_members(db: impl PgExecutor<'_>, room: RoomId, mentions: Vec<
     if mentions.is_empty() {
         return Ok(None);
     }
-    let members = rooms::store::members_among(db, room, &mentions).await?;
+    let members = rooms::members::store::members_among(db, room, &mentions).await?;
     let (known, strangers): (Vec<String>, Vec<String>) = mentions.into_iter().partition(|id| members.iter().any(|member| member.as_str() == id));
     warnings.extend(strangers.iter().map(|id| format!("{id:?} is not a member of the room and was not mentioned.")));
     Ok((!known.is_empty()).then(|| known.into()))

@@ -108,7 +108,7 @@ async fn prepare(app: &App, edges: &[Edge]) -> Result<Vec<Vec<RoomId>>> {
     }
     let users: Vec<&UserId> = edges.iter().map(|edge| &edge.user).collect();
     let mut rooms = vec![Vec::new(); edges.len()];
-    for (place, room, is_large) in rooms::store::rooms_by_size(&app.db, &users, app.settings.chat.quiet_room_size).await? {
+    for (place, room, is_large) in rooms::members::store::rooms_by_size(&app.db, &users, app.settings.chat.quiet_room_size).await? {
         if is_large {
             lock(&app.presence.crowds).insert(room);
         } else {

@@ -325,9 +325,10 @@ pub async fn of_room(app: &App, user: &UserId, room: &RoomRef) -> Result<RoomPre
     let seat = rooms::find(app, user, room).await?;
     seat.membership()?;
     let (room_id, most) = (seat.room.id, app.settings.chat.quiet_room_size);
-    let online_count = rooms::store::count_among(&app.db, &[room_id.0], &app.presence.everybody()).await?.pop().map_or(0, |(_, count)| count);
+    let online_count =
+        rooms::members::store::count_among(&app.db, &[room_id.0], &app.presence.everybody()).await?.pop().map_or(0, |(_, count)| count);
     let items = if seat.room.member_count <= most {
-        let members = rooms::store::members(&app.db, &[room_id.0], "", i64::from(most)).await?;
+        let members = rooms::members::store::members(&app.db, &[room_id.0], "", i64::from(most)).await?;
         let ids: Vec<String> = members.into_iter().map(|(_, member)| member.user.id.as_str().to_owned()).collect();
         of(app, &ids).await?
     } else {

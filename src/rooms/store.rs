@@ -1,10 +1,7 @@
-//! SQL of rooms and memberships.
+//! SQL of rooms, and of what somebody sees of them.
 
 use super::{Membership, Role, Room, RoomId, RoomRef, RoomType, Seat, members::State};
-use crate::{
-    error::Result,
-    users::{User, UserId, UserType},
-};
+use crate::{error::Result, users::UserId};
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor, query, query_as, query_scalar};
 use uuid::Uuid;
@@ -23,18 +20,6 @@ pub struct NewRoomRow<'a> {
     pub created_by: &'a UserId,
     /// How many members it begins with.
     pub member_count: i32,
-}
-
-/// A member in the list of them.
-pub struct MemberRow {
-    /// Who.
-    pub user: User,
-    /// The standing.
-    pub role: Role,
-    /// Since when.
-    pub joined_at: DateTime<Utc>,
-    /// Until when this member may not send.
-    pub muted_until: Option<DateTime<Utc>>,
 }
 
 /// The room's number and size after a change.
@@ -119,7 +104,7 @@ struct SeatRow {
 }
 
 /// A place in a list, from what `WITH ORDINALITY` counts from 1.
-fn place(ordinality: i64) -> usize {
+pub(super) fn place(ordinality: i64) -> usize {
     usize::try_from(ordinality).unwrap_or_default().saturating_sub(1)
 }
 
@@ -361,25 +346,6 @@ pub async fn make(db: &mut PgConnection, new: &NewRoomRow<'_>) -> Result<bool, s
     Ok(done.rows_affected() == 1)
 }
 
-/// Puts the first members into a new room.
-///
-/// # Errors
-/// Those of the database.
-pub async fn add_first_members(db: &mut PgConnection, room: RoomId, members: &[String], owner: Option<&UserId>) -> Result<()> {
-    query!(
-        "INSERT INTO room_members (room_id, user_id, role)
-         SELECT $1, id, CASE WHEN id = $3 THEN 'owner' ELSE 'member' END
-         FROM UNNEST($2::text[]) AS id
-         ORDER BY id",
-        room.0,
-        members,
-        owner.map(UserId::as_str)
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
 /// Holds a room's row until the end of the transaction.
 ///
 /// # Errors
@@ -448,106 +414,4 @@ pub async fn delete(db: &mut PgConnection, room: RoomId, changed_seq: i64) -> Re
         .execute(db)
         .await?;
     Ok(())
-}
-
-/// A page of the members of each of several rooms, by user id.
-///
-/// # Errors
-/// Those of the database.
-pub async fn members(db: impl PgExecutor<'_>, rooms: &[Uuid], after: &str, limit: i64) -> Result<Vec<(RoomId, MemberRow)>> {
-    let rows = query!(
-        r#"SELECT m.room_id AS "room_id!: RoomId", u.id AS "id!: UserId", u.username AS "username?", u.name AS "name?", u.avatar_url AS "avatar_url?",
-               u.user_type AS "user_type!: UserType", m.role AS "role!: Role", m.joined_at AS "joined_at!", m.muted_until AS "muted_until?"
-           FROM UNNEST($1::uuid[]) AS a (room_id)
-           CROSS JOIN LATERAL (
-               SELECT *
-               FROM room_members
-               WHERE room_id = a.room_id AND state = 'joined' AND user_id > $2
-               ORDER BY user_id
-               LIMIT $3
-           ) AS m
-           JOIN users AS u ON u.id = m.user_id
-           ORDER BY m.room_id, m.user_id"#,
-        rooms,
-        after,
-        limit
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            let user = User { id: row.id, username: row.username, name: row.name, avatar_url: row.avatar_url, user_type: row.user_type };
-            (row.room_id, MemberRow { user, role: row.role, joined_at: row.joined_at, muted_until: row.muted_until })
-        })
-        .collect())
-}
-
-/// The rooms that users are in, by the user's place.
-///
-/// Asked for as a range, in the order of the index by user, so that no other index serves: a plan that is made while there is next to
-/// nobody would as soon read the whole index by room, and go on with that when there are thousands.
-///
-/// # Errors
-/// Those of the database.
-pub async fn rooms_of_each(db: impl PgExecutor<'_>, users: &[&UserId]) -> Result<Vec<(usize, RoomId)>> {
-    let users: Vec<&str> = users.iter().map(|user| user.as_str()).collect();
-    let rows = query!(
-        r#"SELECT a.place AS "place!", m.room_id AS "id!: RoomId"
-           FROM UNNEST($1::text[]) WITH ORDINALITY AS a (user_id, place)
-           CROSS JOIN LATERAL (
-               SELECT room_id FROM room_members WHERE user_id BETWEEN a.user_id AND a.user_id AND state = 'joined' ORDER BY user_id, room_id
-           ) AS m"#,
-        &users as &[&str]
-    );
-    Ok(rows.fetch_all(db).await?.into_iter().map(|row| (place(row.place), row.id)).collect())
-}
-
-/// The same, and whether they have more members than so many.
-///
-/// # Errors
-/// Those of the database.
-pub async fn rooms_by_size(db: impl PgExecutor<'_>, users: &[&UserId], most: i32) -> Result<Vec<(usize, RoomId, bool)>> {
-    let users: Vec<&str> = users.iter().map(|user| user.as_str()).collect();
-    let rows = query!(
-        r#"SELECT a.place AS "place!", r.id AS "id!: RoomId", r.member_count > $2 AS "is_large!"
-           FROM UNNEST($1::text[]) WITH ORDINALITY AS a (user_id, place)
-           CROSS JOIN LATERAL (
-               SELECT room_id FROM room_members WHERE user_id BETWEEN a.user_id AND a.user_id AND state = 'joined' ORDER BY user_id, room_id
-           ) AS m
-           CROSS JOIN LATERAL (SELECT id, member_count FROM rooms WHERE id = m.room_id LIMIT 1) AS r"#,
-        &users as &[&str],
-        most
-    );
-    Ok(rows.fetch_all(db).await?.into_iter().map(|row| (place(row.place), row.id, row.is_large)).collect())
-}
-
-/// How many of these users are members of each of these rooms; rooms without one are missing.
-///
-/// # Errors
-/// Those of the database.
-pub async fn count_among(db: impl PgExecutor<'_>, rooms: &[Uuid], users: &[String]) -> Result<Vec<(RoomId, i64)>> {
-    let rows = query!(
-        r#"SELECT m.room_id AS "room_id: RoomId", count(*) AS "count!"
-           FROM room_members AS m
-           WHERE m.room_id = ANY($1) AND m.user_id = ANY($2) AND m.state = 'joined'
-           GROUP BY m.room_id"#,
-        rooms,
-        users
-    );
-    Ok(rows.fetch_all(db).await?.into_iter().map(|row| (row.room_id, row.count)).collect())
-}
-
-/// Which of these users are members.
-///
-/// # Errors
-/// Those of the database.
-pub async fn members_among(db: impl PgExecutor<'_>, room: RoomId, users: &[String]) -> Result<Vec<UserId>> {
-    Ok(query_scalar!(
-        r#"SELECT user_id AS "user_id: UserId" FROM room_members WHERE room_id = $1 AND user_id = ANY($2) AND state = 'joined'"#,
-        room.0,
-        users
-    )
-    .fetch_all(db)
-    .await?)
 }

@@ -280,7 +280,7 @@ pub fn arrivals(db: Pool, realtime: Arc<Realtime>, patience: Duration) -> Arriva
 /// their gates.
 async fn let_in(db: Pool, realtime: Arc<Realtime>, arrivals: Vec<Arrival>) -> Result<Vec<Vec<Overview>>> {
     let users: Vec<&UserId> = arrivals.iter().map(|arrival| &arrival.user).collect();
-    let found = rooms::store::rooms_of_each(&db, &users).await?;
+    let found = rooms::members::store::rooms_of_each(&db, &users).await?;
     realtime.attach_gated(found.into_iter().map(|(place, room)| (&arrivals[place].connection, room)));
     let seats = rooms::store::seats_of_each(&db, &users, READY_ROOMS).await?;
     let (places, seats): (Vec<usize>, Vec<_>) = seats.into_iter().map(|(place, seat)| (place, (users[place], seat))).unzip();
