@@ -42,6 +42,7 @@ mod embedded;
 mod erasure;
 mod hanging_up;
 mod hardening;
+mod hidden_json;
 mod history;
 mod idempotency;
 mod invisible;
