@@ -40,6 +40,7 @@ mod draining_clients;
 mod durability;
 mod embedded;
 mod erasure;
+mod handshakes;
 mod hanging_up;
 mod hardening;
 mod hidden_json;
