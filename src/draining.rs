@@ -209,6 +209,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_panics_is_answered_and_holds_nobody_up() {
+        let draining = Draining::default();
+
+        let ended = draining.begin().unwrap().carry_out(Duration::from_secs(10), async { panic!("on purpose") }).await;
+
+        assert!(matches!(ended.map(|((), _)| ()), Err(Error::Internal(_))));
+        assert!(draining.begin().is_ok() && draining.finish(Duration::from_secs(10)).await, "its place was given back");
+    }
+
+    #[tokio::test]
     async fn moments_are_spread_over_the_time_and_each_is_kept() {
         let draining = Draining::default();
         let moments: Vec<Duration> = (0..1_000).map(|name| draining.moment(&name, MOMENT)).collect();

@@ -16,6 +16,7 @@ use crate::{
     messages::{self, NewMessage, changes, pins, reactions},
     names,
     payload::{self, Fields, Length},
+    plain::Plain,
     receipts::Mark,
     rooms::RoomRef,
     search::{self, Terms},
@@ -55,6 +56,7 @@ pub fn event(raw: &str) {
     let (name, payload) = socket::dispatch::read(Some(raw), SETTINGS.chat.max_event as usize);
     assert!(name.len() <= raw.len() * 3, "a name grew");
     let Ok(payload) = payload.map_err(|error| refused(error, raw)) else { return };
+    assert!(serde_json::from_str::<Value>(&payload.to_string()).is_ok(), "what is stored could not be read again: {payload}");
     // Escapes take up to six bytes.
     assert!(payload::weight(&payload) >= payload.to_string().len() / 8, "a payload weighs too little: {payload}");
     for read in READERS {
@@ -118,11 +120,11 @@ pub fn handshake(text: &str) {
     LazyLock::force(&KEYS); // It brings the provider that signs.
     let mut lines = text.splitn(5, '\n').map(Some).chain(std::iter::repeat(None));
     let mut line = || lines.next().flatten().unwrap_or_default();
-    let auth: Option<Value> = serde_json::from_str(line()).ok();
+    let auth = serde_json::from_str(line()).ok().map(|Plain(auth)| auth);
     if let Some(token) = presented_token(Some(line()), auth.as_ref()) {
         assert!(verified(&token).is_none(), "a token is good that nobody signed");
     }
-    if let Ok(Value::Object(claims)) = serde_json::from_str(line())
+    if let Ok(Plain(Value::Object(claims))) = serde_json::from_str(line())
         && let Ok(token) = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(SECRET.as_bytes()))
         && let Some(read) = verified(&token)
     {

@@ -45,6 +45,7 @@ pub mod messages;
 pub mod metrics;
 pub mod names;
 pub mod payload;
+pub mod plain;
 pub mod pool;
 pub mod presence;
 pub mod privacy;

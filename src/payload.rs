@@ -4,6 +4,7 @@
 use crate::{
     error::{Error, FieldFault, Result},
     names::{deceives, shows},
+    plain::Plain,
 };
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -303,10 +304,10 @@ impl Fields {
 ///
 /// # Errors
 /// `VALIDATION_ERROR` for a lone surrogate, which is a fault of one text; `PAYLOAD_INVALID` for what is not JSON,
-/// or is nested deeper than 128 levels (`serde_json`'s limit).
+/// is nested deeper than 128 levels (`serde_json`'s limit), or has a name that is [reserved](crate::plain::RESERVED).
 pub fn parse(json: &[u8]) -> Result<Value> {
     let mut reader = serde_json::Deserializer::from_slice(json);
-    let parsed = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+    let Plain(parsed) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let reason = error.inner().to_string();
         if reason.contains("surrogate") || reason.contains("unexpected end of hex escape") {
             let path = error.path().to_string();
@@ -314,6 +315,8 @@ pub fn parse(json: &[u8]) -> Result<Value> {
             Error::Validation(BTreeMap::from([(shortened(&path).to_owned().into(), vec![fault])]))
         } else if reason.contains("recursion limit") {
             Error::PayloadInvalid("it is nested too deep".into())
+        } else if reason.contains("reserved name") {
+            Error::PayloadInvalid("it has a reserved name".into())
         } else {
             Error::PayloadInvalid("it is not valid JSON".into())
         }

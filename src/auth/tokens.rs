@@ -10,6 +10,7 @@ use super::{
 use crate::{
     config::AuthSettings,
     error::{Error, Result},
+    plain::Plain,
     users::{UserId, UserType},
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -256,7 +257,7 @@ impl Keys {
 }
 
 fn decode(token: &str, key: &DecodingKey, validation: &Validation) -> Result<Map<String, Value>> {
-    let decoded = jsonwebtoken::decode::<Map<String, Value>>(token, key, validation);
+    let decoded = jsonwebtoken::decode::<Plain>(token, key, validation);
     let claims = decoded.map_err(|error| match error.kind() {
         ErrorKind::ExpiredSignature => Error::TokenExpired,
         ErrorKind::ImmatureSignature => Error::TokenInvalid("it is not valid yet"),
@@ -266,7 +267,8 @@ fn decode(token: &str, key: &DecodingKey, validation: &Validation) -> Result<Map
         ErrorKind::InvalidSignature => Error::TokenInvalid(WRONG_SIGNATURE),
         _ => Error::TokenInvalid("it is malformed"),
     })?;
-    Ok(claims.claims)
+    let Plain(Value::Object(claims)) = claims.claims else { return Err(Error::TokenInvalid("it is malformed")) };
+    Ok(claims)
 }
 
 /// A new refresh token: 256 random bits.

@@ -111,7 +111,8 @@ pub fn shed_previews(overviews: &mut [Overview]) {
 /// # Errors
 /// `UNAVAILABLE` without the database.
 pub async fn overviews_of_each<'a>(db: &mut PgConnection, mut seats: Vec<(&'a UserId, Seat)>) -> Result<Vec<Overview>> {
-    add_last_messages(&mut *db, seats.iter_mut().map(|(_, seat)| &mut seat.room)).await?;
+    // Who is banned would otherwise read on, a message at a time.
+    add_last_messages(&mut *db, seats.iter_mut().filter(|(_, seat)| !seat.is_banned).map(|(_, seat)| &mut seat.room)).await?;
     // Most rooms of most users have nothing new.
     let news = |(user, seat): &(&'a UserId, Seat)| {
         let (read, last) = (seat.membership.as_ref()?.read_seq, seat.room.last_message_seq?);

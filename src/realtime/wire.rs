@@ -86,9 +86,20 @@ pub struct Upgrades {
 }
 
 impl Upgrades {
-    /// Notes that a session asks to go on on this wire.
-    pub fn note(&self, session: &str, wire: &Arc<Wire>) {
-        self.lock().insert(session.to_owned(), Arc::downgrade(wire));
+    /// Notes that a session asks to go on on this wire; says no if another wire of it is open. There is one at a time: none of them
+    /// takes a place among the connections of its address, for the session has one.
+    pub fn note(&self, session: &str, wire: &Arc<Wire>) -> bool {
+        let mut wires = self.lock();
+        let is_first = wires.get(session).is_none_or(|other| other.strong_count() == 0);
+        if is_first {
+            wires.insert(session.to_owned(), Arc::downgrade(wire));
+        }
+        is_first
+    }
+
+    /// Forgets a session whose wish was not granted.
+    pub fn forget(&self, session: &str) {
+        self.lock().remove(session);
     }
 
     /// The wire that a session went on on.

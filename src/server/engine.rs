@@ -1,12 +1,18 @@
 //! What comes before the engine of the sockets: who connects, on which wire, and how long a request of polling may take.
 
-use crate::{app::App, error::Error, limits::http::Visitor, realtime::wire::RequestWire};
+use crate::{
+    app::App,
+    error::Error,
+    limits::http::Visitor,
+    realtime::wire::{RequestWire, Wire},
+};
 use axum::{
-    extract::{ConnectInfo, OriginalUri, Query, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header},
+    extract::{ConnectInfo, OriginalUri, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use std::sync::Arc;
 use tokio::time::timeout;
 
 /// Under which path the engine is.
@@ -15,10 +21,19 @@ pub const PATH: &str = "/socket.io";
 const CLOSE: &str = "1";
 
 /// What a request of the engine says of its session.
-#[derive(serde::Deserialize)]
 struct Session {
     sid: Option<String>,
-    transport: Option<String>,
+    is_websocket: bool,
+}
+
+impl Session {
+    /// Reads it as the engine does: of what comes twice the first counts, as it stands. A request that is one thing here and another to
+    /// the engine would open a session that takes no place.
+    fn of(uri: &Uri) -> Self {
+        let first = |name: &str| uri.query()?.split('&').find_map(|given| given.strip_prefix(name));
+        let transport = first("transport=").and_then(|transport| transport.split('=').next());
+        Self { sid: first("sid=").map(str::to_owned), is_websocket: transport == Some("websocket") }
+    }
 }
 
 /// Finds out from which address a request comes, and prepares what the engine gets to see: the request of a handshake, which it keeps
@@ -29,27 +44,42 @@ pub async fn before_engine(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let session = request.uri().path().starts_with(PATH).then(|| Query::<Session>::try_from_uri(request.uri()).ok()).flatten();
-    let Some(Query(session)) = session else {
+    if !request.uri().path().starts_with(PATH) {
         let visitor = Visitor::of(&app, &wire, request.headers());
         request.extensions_mut().insert(visitor);
         return next.run(request).await;
-    };
-    match session.sid {
-        Some(sid) if session.transport.is_some_and(|transport| transport == "websocket") => match app.draining.admit() {
-            Ok(()) => app.realtime.upgrades.note(&sid, &wire),
-            Err(error) => return error.into_response(),
+    }
+    match Session::of(request.uri()) {
+        Session { sid: Some(sid), is_websocket: true } => match app.draining.admit() {
+            Ok(()) => upgrade(&app, &sid, &wire, request, next).await,
+            Err(error) => error.into_response(),
         },
-        Some(sid) => return in_turn(&app, &sid, request, next).await,
-        None => match app.draining.admit().and_then(|()| Visitor::shaking_hands(&app, &wire, request.headers())) {
+        Session { sid: Some(sid), .. } => in_turn(&app, &sid, request, next).await,
+        Session { sid: None, is_websocket } => match app.draining.admit().and_then(|()| Visitor::shaking_hands(&app, &wire, request.headers())) {
             Ok(visitor) => {
                 lighten(&mut request);
+                if !is_websocket {
+                    // It is told on the wire that it goes on on, if it does: this one may be a proxy's, and the next reply on it somebody else's.
+                    request.extensions_mut().remove::<ConnectInfo<RequestWire>>();
+                }
                 request.extensions_mut().insert(visitor);
+                next.run(request).await
             }
-            Err(error) => return error.into_response(),
+            Err(error) => error.into_response(),
         },
     }
-    next.run(request).await
+}
+
+/// A session that polls asks to go on on this wire. What the engine refuses is not kept: anybody may ask, under any name.
+async fn upgrade(app: &App, sid: &str, wire: &Arc<Wire>, request: Request, next: Next) -> Response {
+    if !app.realtime.upgrades.note(sid, wire) {
+        return Error::ConnectionLimit.into_response();
+    }
+    let response = next.run(request).await;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        app.realtime.upgrades.forget(sid);
+    }
+    response
 }
 
 /// A request of a session that polls: it is given what waits for it until its server stops, and brings its events in time.

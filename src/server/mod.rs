@@ -25,6 +25,7 @@ use crate::{
     lobby,
     messages::{self, journal::Journal},
     metrics,
+    plain::Plain,
     pool::Pool,
     presence::{self, Presence},
     privacy,
@@ -357,7 +358,9 @@ fn sockets(app: &App) -> SocketIoLayer {
     let strict = app.settings.auth.auth_mode == AuthMode::Strict;
     for namespace in namespaces {
         let (admitting, connecting) = (app.clone(), app.clone());
-        let admit = async move |socket: SocketRef, TryData(auth): TryData<Value>| session::admit(admitting, socket, auth.ok(), strict).await;
+        let admit = async move |socket: SocketRef, TryData(auth): TryData<Plain>| {
+            session::admit(admitting, socket, auth.ok().map(|Plain(auth)| auth), strict).await
+        };
         let connected = async move |id| session::connected(&connecting, &id);
         io.ns(namespace.clone(), connected.with(admit));
     }

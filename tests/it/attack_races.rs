@@ -119,6 +119,8 @@ async fn a_removal_whose_caller_hung_up_silences_the_removed_all_the_same() {
     let (alice, bob) = (app.user("alice").await, app.user("bob").await);
     let room = alice.create_room_with("den", &[&bob]).await;
     let socket = bob.connect().await;
+    alice.say(&room, "is bob there?").await;
+    socket.expect("chat:message").await;
     let gate = commits_wait_at_a_gate(&app, "room_members").await;
 
     let request = alice.request(reqwest::Method::DELETE, &format!("/rooms/{room}/members/bob"));

@@ -1,7 +1,5 @@
 //! What waits for clients that read slowly: how much memory it takes, what is left out, and how it ends. Promise P5.
 
-use std::fs;
-
 use serde_json::{Value, json};
 
 use crate::support::{TestApp, TestSocket, json::int};
@@ -30,13 +28,6 @@ fn dense(socket: &TestSocket) -> usize {
     heard.len()
 }
 
-/// Megabytes in memory, the system's own buffers not among them.
-fn resident(app: &TestApp) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", app.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1_024
-}
-
 /// Each may keep `CHAT_SOCKET_BACKLOG` waiting, one megabyte; without that limit it would be forty.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p5_what_waits_for_clients_that_stopped_reading_is_bounded_and_nobody_else_waits() {
@@ -53,13 +44,13 @@ async fn p5_what_waits_for_clients_that_stopped_reading_is_bounded_and_nobody_el
 
     slow.read(false);
     stuck.read(false);
-    let before = resident(&app);
+    let before = app.resident();
     let mut peak = before;
     let mut last = 0;
     for _ in 0..80 {
         last = send(&sender, &room, 10, LARGE).await;
         quick.expect_where("chat:message", |message| message["seq"] == last).await;
-        peak = peak.max(resident(&app));
+        peak = peak.max(app.resident());
         if app.logs().matches("reads too slowly").count() == 2 {
             // In time for the last words, which are kept for ten seconds. The other one goes on as before.
             slow.read(true);

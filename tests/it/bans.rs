@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    Den, assert_standing,
+    Den, TestUser, assert_standing,
     json::{int, is_time, text, texts},
 };
 
@@ -52,10 +52,19 @@ async fn in_a_public_room_a_banned_user_is_told_banned() {
     for path in ["/members", "/messages", "/presence"] {
         assert_eq!(den.bob.get(&format!("/rooms/{}{path}", den.room)).await.refused(403), "BANNED", "{path}");
     }
-    let seen = den.bob.room(&den.room).await;
-    assert_eq!((&seen["can"], &seen["membership"]), (&json!([]), &Value::Null));
-    let listed = den.bob.get("/rooms?scope=public").await.expect(200);
-    assert!(listed["items"].as_array().unwrap().iter().any(|room| room["id"] == den.room.as_str() && room["can"] == json!([])), "{listed}");
+    // Nor does the room itself, or the list of rooms, tell what is said there.
+    den.owner.say(&den.room, "without bob").await;
+    let listed = async |user: &TestUser| {
+        let rooms = user.get("/rooms?scope=public").await.expect(200);
+        rooms["items"].as_array().unwrap().iter().find(|room| room["id"] == den.room.as_str()).unwrap().clone()
+    };
+    let passer_by = den.app.user("dave").await;
+    for seen in [passer_by.room(&den.room).await, listed(&passer_by).await] {
+        assert_eq!(seen["lastMessage"]["content"], "without bob", "{seen}");
+    }
+    for seen in [den.bob.room(&den.room).await, listed(&den.bob).await] {
+        assert_eq!((&seen["can"], &seen["membership"], &seen["lastMessage"]), (&json!([]), &Value::Null, &Value::Null));
+    }
 }
 
 /// A ban works on those who never were there, and is lifted again: each time one number, told to the members once.

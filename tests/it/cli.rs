@@ -87,6 +87,7 @@ async fn serve_migrates_an_empty_database_by_itself() {
 
     let app = TestApp::on(database, &[]);
 
+    assert_eq!(app.number("SELECT count(*) FROM users").await, 0, "nobody is there who was not made");
     app.user("alice").await.connect().await;
 }
 

@@ -78,6 +78,8 @@ async fn a_removed_member_hears_nothing_more_at_once() {
     let (alice, bob) = (app.user("alice").await, app.user("bob").await);
     let room = alice.create_room_with("den", &[&bob]).await;
     let (watcher, removed) = (alice.connect().await, bob.connect().await);
+    watcher.say(&room, "together").await;
+    removed.expect("chat:message").await;
 
     alice.delete(&format!("/rooms/{room}/members/bob")).await.expect(204);
     watcher.say(&room, "alone").await;

@@ -4,7 +4,7 @@
 //! Six seconds as part of the suite, which is too short for memory; `IRES_TEST_SOAK=20m cargo test --test it soak:: -- --nocapture` for what only shows after a while.
 
 use std::{
-    env, fs,
+    env,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -112,13 +112,6 @@ async fn flood(stage: Arc<Stage>, user: TestUser) {
     }
 }
 
-/// Mebibytes in memory; the system's own buffers are not among them.
-fn resident(app: &TestApp) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", app.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1_024
-}
-
 fn median(sizes: &[u64]) -> u64 {
     let mut sizes = sizes.to_vec();
     sizes.sort_unstable();
@@ -167,7 +160,7 @@ async fn people_floods_and_kills_leave_nothing_lost_and_memory_flat() {
     let (mut sizes, mut killed) = (Vec::new(), Instant::now());
     while begun.elapsed() < length || sizes.len() < 8 {
         sleep(length / 50).await;
-        sizes.push(resident(&app));
+        sizes.push(app.resident());
         if killed.elapsed() > pause {
             postgres.kill();
             postgres.start_again();

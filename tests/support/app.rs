@@ -1,6 +1,7 @@
 //! The server under test, on a database of its own.
 
 use std::{
+    fs,
     path::Path,
     process::ExitStatus,
     sync::{Arc, Mutex},
@@ -80,6 +81,13 @@ impl TestApp {
     /// The id of its process.
     pub fn pid(&self) -> u32 {
         self.server().pid()
+    }
+
+    /// Mebibytes that it has in memory; the system's own buffers are not among them.
+    pub fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1_024
     }
 
     /// Everything that the server has logged so far, over its restarts.

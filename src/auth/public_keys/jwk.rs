@@ -3,6 +3,7 @@
 //! A set may hold keys for other purposes and of kinds that nobody here knows: they are left alone.
 
 use super::PublicKey;
+use crate::plain::Plain;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use serde_json::Value;
@@ -13,7 +14,7 @@ const KEYS: usize = 32;
 /// A set, key by key: one that cannot be read must not be the trouble of the others.
 #[derive(Deserialize)]
 struct Set {
-    keys: Vec<Value>,
+    keys: Vec<Plain>,
 }
 
 /// A key; what else it holds is of no interest, a certificate or an address to fetch one from in particular.
@@ -39,7 +40,7 @@ struct Jwk {
 pub fn public_keys(set: &[u8]) -> Result<Vec<PublicKey>, &'static str> {
     let set: Set = serde_json::from_slice(set).map_err(|_| "the answer is no JWK set")?;
     let mut keys = Vec::new();
-    for value in set.keys {
+    for Plain(value) in set.keys {
         let id = value.get("kid").and_then(Value::as_str).unwrap_or_default().to_owned();
         match serde_json::from_value(value).map_err(|_| "it cannot be read").and_then(public_key) {
             Ok(key) => keys.push(key),

@@ -18,6 +18,7 @@ use crate::{
     error::{Error, Result},
     names::deceives,
     payload::{Fields, Length},
+    plain::RESERVED,
     rooms::{RoomId, store as rooms},
     time::Time,
     users::{User, UserId},
@@ -43,7 +44,7 @@ const RULE: &str = "An emoji or a :shortcode: of 1 to 64 bytes is expected, with
 impl Emoji {
     /// Accepts an emoji.
     pub fn parse(text: &str) -> Option<Self> {
-        let fits = (1..=64).contains(&text.len()) && !text.chars().any(|c| c.is_whitespace() || deceives(c));
+        let fits = (1..=64).contains(&text.len()) && !text.chars().any(|c| c.is_whitespace() || deceives(c)) && text != RESERVED;
         fits.then(|| Self(text.to_owned()))
     }
 

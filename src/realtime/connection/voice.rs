@@ -169,12 +169,9 @@ impl Connection {
         if self.socket.transport_type() != TransportType::Websocket {
             return None;
         }
-        let handshake = self.socket.req_parts();
-        if handshake.uri.query().is_some_and(|query| query.contains("transport=websocket")) {
-            handshake.extensions.get::<ConnectInfo<RequestWire>>().map(|wire| wire.0.0.clone())
-        } else {
-            self.upgrades.of(self.socket.id.as_str())
-        }
+        // A session that began by polling has none of its handshake.
+        let begun_on = self.socket.req_parts().extensions.get::<ConnectInfo<RequestWire>>();
+        begun_on.map(|wire| wire.0.0.clone()).or_else(|| self.upgrades.of(self.socket.id.as_str()))
     }
 
     /// The engine has written its last: from now on everything goes straight to the wire, beginning with what waited.
