@@ -180,7 +180,7 @@ async fn session_ready_announces_the_contracts_limits() {
         ("reaction", 20, 2.0),
         ("read", 20, 5.0),
         ("typing", 5, 1.0),
-        ("presence", 5, 0.167),
+        ("presence", 5, 0.166_667),
         ("join", 20, 2.0),
         ("create", 5, 0.5),
         ("any", 50, 25.0),
