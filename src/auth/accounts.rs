@@ -278,7 +278,7 @@ pub async fn refresh(app: &App, token: &str) -> Result<LoggedIn> {
             end_sessions(app, &found.holder.user.id, Which::One(session_id));
             return Err(Error::Revoked);
         }
-        Some(used_at) => (used_at, found.session_expires_at),
+        Some(used_at) => (used_at, found.holder.expires_at),
         None => {
             let used_at = store::use_refresh_token(&mut tx, &hash, now).await?;
             let until = prolong(app, &mut tx, session_id, now).await?;

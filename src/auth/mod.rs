@@ -133,8 +133,11 @@ pub fn identities(db: Pool, default_room: RoomId, patience: Duration) -> Identit
 
 async fn identify(db: Pool, default_room: RoomId, claims: Vec<Claims>) -> Result<Vec<Option<Holder>>> {
     let found = store::holders(&db, &claims).await?;
-    let strangers: Vec<&Claims> =
-        claims.iter().zip(&found).filter(|(claims, holder)| holder.is_none() && claims.session_id.is_none()).map(|(claims, _)| claims).collect();
+    // A longer token of a session that is known, too: the session must be known as long as that.
+    let is_news = |(claims, holder): &(&Claims, &Option<Holder>)| {
+        claims.session_id.is_none() && holder.as_ref().is_none_or(|holder| holder.expires_at < claims.expires_at)
+    };
+    let strangers: Vec<&Claims> = claims.iter().zip(&found).filter(is_news).map(|(claims, _)| claims).collect();
     if strangers.is_empty() {
         return Ok(found);
     }
@@ -194,6 +197,8 @@ pub struct Holder {
     pub user: User,
     /// The session.
     pub session_id: Uuid,
+    /// When it ends by itself.
+    pub expires_at: DateTime<Utc>,
     /// Whether it may no longer be used.
     pub ended: bool,
     /// Whether the user wants to look offline to others.

@@ -19,8 +19,6 @@ pub struct RefreshToken {
     pub holder: Holder,
     /// When it can no longer be used.
     pub expires_at: DateTime<Utc>,
-    /// When its session ends by itself.
-    pub session_expires_at: DateTime<Utc>,
     /// When it was used.
     pub used_at: Option<DateTime<Utc>>,
 }
@@ -48,7 +46,7 @@ pub async fn holders(db: impl PgExecutor<'_>, claims: &[Claims]) -> Result<Vec<O
            )
            SELECT s.place AS "place!", u.id AS "id!: UserId", u.username AS "username?", u.name AS "name?", u.avatar_url AS "avatar_url?",
                u.user_type AS "user_type!: UserType", u.invisible AS "invisible!", s.id AS "session_id!",
-               (s.revoked_at IS NOT NULL OR u.deactivated_at IS NOT NULL) AS "ended!"
+               s.expires_at AS "expires_at!", (s.revoked_at IS NOT NULL OR u.deactivated_at IS NOT NULL) AS "ended!"
            FROM found AS s
            JOIN users AS u ON u.id = s.user_id"#,
         &sessions as &[Option<Uuid>],
@@ -61,14 +59,16 @@ pub async fn holders(db: impl PgExecutor<'_>, claims: &[Claims]) -> Result<Vec<O
     for row in rows {
         let place = usize::try_from(row.place - 1).map_err(Error::internal)?;
         let user = User { id: row.id, username: row.username, name: row.name, avatar_url: row.avatar_url, user_type: row.user_type };
-        holders[place] = Some(Holder { user, session_id: row.session_id, ended: row.ended, invisible: row.invisible });
+        let (session_id, expires_at) = (row.session_id, row.expires_at);
+        holders[place] = Some(Holder { user, session_id, expires_at, ended: row.ended, invisible: row.invisible });
     }
     Ok(holders)
 }
 
 /// Makes the users and sessions of another system's tokens at first sight, or gives a profile to a user who was only named
 /// so far, and brings the users into the default room, without a number and unannounced; who left it stays away. The issuer
-/// decides what its users are, but not what our own accounts are, nor that who was erased comes back.
+/// decides what its users are, but not what our own accounts are, nor that who was erased comes back. A session that is known
+/// lasts as long as the longest of its tokens.
 ///
 /// # Errors
 /// Those of the database.
@@ -106,10 +106,13 @@ pub async fn welcome(db: impl PgExecutor<'_>, default_room: RoomId, claims: &[&C
                  user_type = EXCLUDED.user_type
              WHERE u.password_hash IS NULL AND u.erased_at IS NULL
          ), begun AS (
-             INSERT INTO sessions (id, user_id, token_key, expires_at)
-             SELECT session_id, user_id, token_key, expires_at
+             INSERT INTO sessions AS s (id, user_id, token_key, expires_at)
+             SELECT DISTINCT ON (token_key) session_id, user_id, token_key, expires_at
              FROM seen
-             ON CONFLICT (token_key) DO NOTHING
+             ORDER BY token_key, expires_at DESC
+             ON CONFLICT (token_key) DO UPDATE
+             SET expires_at = EXCLUDED.expires_at
+             WHERE s.expires_at < EXCLUDED.expires_at
          ), entered AS (
              INSERT INTO room_members (room_id, user_id, read_seq)
              SELECT DISTINCT r.id, s.user_id, r.last_seq
@@ -268,8 +271,9 @@ pub async fn lock_refresh_token(db: &mut PgConnection, hash: &[u8]) -> Result<Op
     );
     Ok(token.fetch_optional(db).await?.map(|row| {
         let user = User { id: row.id, username: row.username, name: row.name, avatar_url: row.avatar_url, user_type: row.user_type };
-        let holder = Holder { user, session_id: row.session_id, ended: row.ended, invisible: row.invisible };
-        RefreshToken { holder, expires_at: row.expires_at, session_expires_at: row.session_expires_at, used_at: row.used_at }
+        let (expires_at, ended) = (row.session_expires_at, row.ended);
+        let holder = Holder { user, session_id: row.session_id, expires_at, ended, invisible: row.invisible };
+        RefreshToken { holder, expires_at: row.expires_at, used_at: row.used_at }
     }))
 }
 

@@ -42,7 +42,7 @@ pub struct Claims {
     pub expires_at: DateTime<Utc>,
     /// Our own session; `None` for a token of another system.
     pub session_id: Option<Uuid>,
-    /// What a token of another system is known by: a hash of its user and `jti`, or of the whole token.
+    /// What a token of another system is known by: a hash of its user and `jti`, or of all that is signed.
     pub token_key: Vec<u8>,
     /// `username` or `preferred_username`.
     pub username: Option<String>,
@@ -230,7 +230,8 @@ impl Keys {
                 hash.update([0]);
                 hash.update(jti);
             }
-            None => hash.update(token),
+            // Not the signature: one on a curve can be turned into another that is as good (s into n - s), without the key.
+            None => hash.update(token.rsplit_once('.').map_or(token, |(signed, _)| signed)),
         }
         Ok(Claims {
             user_type,

@@ -136,14 +136,16 @@ impl Gate {
         self.classes.get(path)?.iter().find(|(known, _)| known == method).map(|(_, entry)| *entry)
     }
 
-    /// Finds out who calls, and takes a token of theirs.
-    async fn admit(&self, Entry { class, open }: Entry, request: &mut Request) -> Result<(Verdict, Source)> {
+    /// Takes a token of whoever calls, and finds out who that is.
+    async fn admit(&self, Entry { class, open }: Entry, request: &mut Request) -> (Verdict, Result<Source>) {
         let limits = &self.app.limits;
-        let visitor = request.extensions().get::<Visitor>().ok_or_else(|| Error::internal("a request without an address"))?;
-        let (address, source) = (visitor.address(), Source::Address(address::source(visitor.address())));
+        let Some(address) = request.extensions().get::<Visitor>().map(Visitor::address) else {
+            return (Verdict::default(), Err(Error::internal("a request without an address")));
+        };
+        let source = Source::Address(address::source(address));
         // Whoever is refused here is not looked up.
         let by_address = match class.is_by_address().then(|| limits.take_of_address(class, address)) {
-            Some(verdict) if open || verdict.wait.is_some() => return Ok((verdict, source)),
+            Some(verdict) if open || verdict.wait.is_some() => return (verdict, Ok(source)),
             verdict => verdict,
         };
         let found = match bearer(request.headers()) {
@@ -154,25 +156,24 @@ impl Gate {
             Ok(user) => {
                 let (verdict, source) = (by_address.unwrap_or_else(|| limits.take(class, &user.user)), Source::User(user.id().clone()));
                 request.extensions_mut().insert(Caller(Arc::new(user)));
-                Ok((verdict, source))
+                (verdict, Ok(source))
             }
             Err(error) if error.is_about_a_token() => {
                 let verdict = limits.take_of_address(Class::Connect, address);
-                if verdict.wait.is_some() { Ok((verdict, source)) } else { Err(error) }
+                let refused = verdict.wait.is_some();
+                (verdict, if refused { Ok(source) } else { Err(error) })
             }
-            Err(error) => Err(error),
+            Err(error) => (by_address.unwrap_or_default(), Err(error)),
         }
     }
 }
 
 async fn enter(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     let Some(entry) = gate.entry(&request) else { return next.run(request).await };
-    let (verdict, source) = match gate.admit(entry, &mut request).await {
-        Ok(admitted) => admitted,
-        Err(error) => return error.into_response(),
-    };
-    let mut response = match verdict.refusal() {
-        Some(error) => {
+    let (verdict, admitted) = gate.admit(entry, &mut request).await;
+    let mut response = match (admitted, verdict.refusal()) {
+        (Err(error), _) => error.into_response(),
+        (Ok(source), Some(error)) => {
             let refusing = verdict.left.iter().flatten().last().map_or(entry.class, |left| left.class);
             match (&source, request.extensions().get::<Visitor>()) {
                 (Source::Address(_), Some(visitor)) => visitor.note_refusal(&gate.app, refusing),
@@ -180,7 +181,7 @@ async fn enter(State(gate): State<Gate>, mut request: Request, next: Next) -> Re
             }
             error.into_response()
         }
-        None => next.run(request).await,
+        (Ok(_), None) => next.run(request).await,
     };
     tell(&verdict, response.headers_mut());
     response

@@ -303,8 +303,9 @@ impl Limits {
     pub fn announced(&self, settings: &LimitSettings, user_type: UserType) -> BTreeMap<&'static str, Announced> {
         let rate = |class: Class| {
             let quota = class.rate_of(settings, user_type).quota()?;
-            let per_second = 1.0 / quota.replenish_interval().as_secs_f64();
-            Some((class.name(), Announced { burst: quota.burst_size().get(), per_second: (per_second * 1_000.0).round() / 1_000.0 }))
+            // Exact enough for the slowest, one an hour.
+            let per_second = (1_000_000.0 / quota.replenish_interval().as_secs_f64()).round() / 1_000_000.0;
+            Some((class.name(), Announced { burst: quota.burst_size().get(), per_second }))
         };
         let classes = Class::ALL.into_iter().filter(|class| self.rates.is_some() && !class.is_by_address());
         classes.filter_map(rate).collect()
@@ -429,12 +430,18 @@ mod tests {
                 "reaction": { "burst": 20, "perSecond": 2.0 },
                 "read": { "burst": 20, "perSecond": 5.0 },
                 "typing": { "burst": 5, "perSecond": 1.0 },
-                "presence": { "burst": 5, "perSecond": 0.167 },
+                "presence": { "burst": 5, "perSecond": 0.166_667 },
                 "join": { "burst": 20, "perSecond": 2.0 },
                 "create": { "burst": 5, "perSecond": 0.5 },
                 "any": { "burst": 50, "perSecond": 25.0 },
             })
         );
+    }
+
+    #[test]
+    fn the_slowest_rate_is_announced_as_what_it_is() {
+        let (limits, settings) = limits(&["--limit-create", "1/1/1h"]);
+        assert_eq!(serde_json::to_value(limits.announced(&settings, UserType::User)).unwrap()["create"]["perSecond"], 0.000_278);
     }
 
     #[test]

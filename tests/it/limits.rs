@@ -180,7 +180,7 @@ async fn session_ready_announces_the_contracts_limits() {
         ("reaction", 20, 2.0),
         ("read", 20, 5.0),
         ("typing", 5, 1.0),
-        ("presence", 5, 0.167),
+        ("presence", 5, 0.166_667),
         ("join", 20, 2.0),
         ("create", 5, 0.5),
         ("any", 50, 25.0),
@@ -212,6 +212,11 @@ async fn limited_routes_say_what_is_left_and_a_refusal_when_to_come_again() {
     // Refusals of another kind say it as well, and what is no route of ours does not.
     let bad = alice.post("/rooms", &json!({})).await;
     assert!(bad.status == 400 && bad.header("ratelimit").starts_with("\"create\";r=4"), "{bad:?}");
+    // So does one by address, of whoever shows no good token.
+    let nobody = app.holder("nobody", "no-token".to_owned());
+    for unknown in [nobody.get("/users/me").await, nobody.put("/users/me/password", &json!({})).await] {
+        assert!(unknown.status == 401 && unknown.header("ratelimit").starts_with("\"connect\";r="), "{unknown:?}");
+    }
     for reply in [app.get("/livez").await, alice.get("/nowhere").await, alice.put("/rooms", &json!({})).await] {
         assert_eq!(reply.header("ratelimit"), "", "{reply:?}");
     }

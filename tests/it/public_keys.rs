@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::json;
 
 use crate::support::{
@@ -58,6 +59,42 @@ async fn tokens_by_other_keys_or_with_the_public_key_as_secret_are_refused() {
         assert_eq!(app.holder("", token.clone()).get("/users/me").await.refused(401), INVALID, "{token}");
         assert_eq!(app.dial().token(&token).refusal_code().await, INVALID, "{token}");
     }
+}
+
+/// The order of P-256, big-endian.
+const ORDER: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9,
+    0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+];
+
+/// The same token under the other signature that goes with it: of (r, s) also (r, n - s) is one, and nobody needs the key for that.
+fn mirrored(token: &str) -> String {
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let mut signature = BASE64_URL_SAFE_NO_PAD.decode(signature).unwrap();
+    let mut borrow = false;
+    for (byte, order) in signature[32..].iter_mut().zip(ORDER).rev() {
+        let (less, first) = order.overflowing_sub(*byte);
+        let (rest, second) = less.overflowing_sub(borrow.into());
+        (*byte, borrow) = (rest, first || second);
+    }
+    format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_not_good_again_under_another_signature() {
+    let key = SigningKey::ec("one");
+    let (_dir, path) = file(&key.pem());
+    let app = TestApp::with(&[("CHAT_JWT_PUBLIC_KEY_FILE", path.to_str().unwrap())]).await;
+    let token = key.token_of("alice");
+    let (alice, again) = (app.holder("alice", token.clone()), app.holder("alice", mirrored(&token)));
+    assert_ne!(alice.token, again.token);
+    let sessions = again.get("/auth/sessions").await.expect(200);
+    assert_eq!(alice.get("/auth/sessions").await.expect(200), sessions, "one token, one session");
+
+    alice.post("/auth/logout", &json!({})).await.expect(204);
+
+    assert_eq!(again.get("/users/me").await.refused(401), "AUTH_REVOKED");
+    assert_eq!(again.dial().refusal_code().await, "AUTH_REVOKED");
 }
 
 /// With nothing but the issuer's keys a server has no accounts of its own.

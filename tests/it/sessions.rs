@@ -1,6 +1,7 @@
 //! Sessions: refresh with rotation, list, revoke, log out. Contract section 2.
 
 use chrono::DateTime;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -288,6 +289,27 @@ async fn tokens_of_another_system_are_sessions_that_can_be_revoked() {
     assert_eq!(same.get("/users/me").await.refused(401), "AUTH_REVOKED");
     other.get("/users/me").await.expect(200);
     plain.get("/users/me").await.expect(200);
+}
+
+/// Otherwise it could not be listed to the end, and its revocation would be forgotten before.
+#[tokio::test]
+async fn a_session_of_several_tokens_lasts_as_long_as_the_longest() {
+    let app = TestApp::start().await;
+    let holder = |seconds: i64| {
+        let exp = token::seconds_from_now(seconds);
+        app.holder("alice", token::with(&json!({ "sub": "alice", "jti": "1", "exp": exp })))
+    };
+    let (short, long, longest) = (holder(600), holder(7_200), holder(90_000));
+    short.connect().await;
+    assert!(left(&short).await <= 600);
+
+    // Whoever comes together is looked up together.
+    join_all([&long, &longest, &short, &longest, &long].map(TestUser::connect)).await;
+    short.connect().await;
+
+    assert!(left(&short).await > 80_000);
+    longest.post("/auth/logout", &json!({})).await.expect(204);
+    assert_eq!(long.get("/users/me").await.refused(401), "AUTH_REVOKED");
 }
 
 #[tokio::test]
