@@ -181,7 +181,15 @@ async fn enter(State(gate): State<Gate>, mut request: Request, next: Next) -> Re
             }
             error.into_response()
         }
-        (Ok(_), None) => next.run(request).await,
+        (Ok(source), None) => {
+            let is_action = !request.method().is_safe();
+            let response = next.run(request).await;
+            // Whoever has just become invisible is no longer seen.
+            if let (true, Source::User(user)) = (is_action, &source) {
+                gate.app.presence.note_action(user);
+            }
+            response
+        }
     };
     tell(&verdict, response.headers_mut());
     response

@@ -24,6 +24,7 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use edges::Edge;
+use last_seen::Passing;
 use nodes::{Ledger, Row};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -47,6 +48,8 @@ pub struct Presence {
     /// Held while the node writes; true when it has given up its lease.
     stopped: tokio::sync::Mutex<bool>,
     users: Mutex<HashMap<UserId, Online>>,
+    /// Those who act over REST only.
+    passing: Mutex<HashMap<UserId, Passing>>,
     edges: UnboundedSender<Edge>,
     /// Large rooms in which somebody came or went since their members were told how many are here.
     crowds: Mutex<HashSet<RoomId>>,
@@ -138,6 +141,7 @@ impl Presence {
             ledger: Ledger::default(),
             stopped: tokio::sync::Mutex::default(),
             users: Mutex::default(),
+            passing: Mutex::default(),
             edges,
             crowds: Mutex::default(),
             settings: tokio::sync::Mutex::default(),

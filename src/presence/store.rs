@@ -1,6 +1,6 @@
 //! SQL of presence.
 
-use crate::{error::Result, users::UserId};
+use crate::{error::Result, pool::Pool, users::UserId};
 use chrono::{DateTime, Utc};
 use sqlx::{PgExecutor, query, query_scalar};
 
@@ -24,6 +24,20 @@ pub async fn write<'a>(db: impl PgExecutor<'_>, seen: impl Iterator<Item = (&'a 
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// The same of users who are not invisible: of those who are it tells that they are about.
+///
+/// # Errors
+/// Those of the database.
+pub async fn write_visible(db: &Pool, seen: &[(UserId, DateTime<Utc>)]) -> Result<()> {
+    if seen.is_empty() {
+        return Ok(());
+    }
+    let users: Vec<&str> = seen.iter().map(|(user, _)| user.as_str()).collect();
+    let invisible =
+        query_scalar!(r#"SELECT id AS "id: UserId" FROM users WHERE id = ANY($1) AND invisible"#, &users as &[&str]).fetch_all(db).await?;
+    write(db, seen.iter().filter(|(user, _)| !invisible.contains(user)).map(|(user, at)| (user, *at))).await
 }
 
 /// When these users were last seen; those who do not exist are missing.

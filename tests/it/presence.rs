@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    TestApp, TestSocket,
+    TestApp, TestSocket, eventually,
     json::{assert_members, is_time, text},
 };
 
@@ -166,6 +166,33 @@ async fn last_seen_is_the_end_of_the_last_socket() {
     assert_eq!((&asked["isOnline"], &asked["lastSeenAt"]), (&json!(false), &told["lastSeenAt"]));
     let seen = chrono::DateTime::parse_from_rfc3339(text(&asked["lastSeenAt"])).unwrap();
     assert!(seen >= begun - chrono::Duration::seconds(1) && seen <= chrono::Utc::now(), "{asked}");
+}
+
+/// The contract: the time of the last action. Reading is none, and who is invisible leaves no trace.
+#[tokio::test]
+async fn who_acts_over_rest_without_a_socket_is_seen() {
+    let mut app = TestApp::start().await;
+    let (alice, carol, dave) = (app.user("alice").await, app.user("carol").await, app.user("dave").await);
+    carol.get("/rooms").await.expect(200);
+    dave.patch("/users/me/presence", &json!({ "invisible": true })).await.expect(200);
+    dave.say("general", "nobody sees me").await;
+    let begun = chrono::Utc::now();
+
+    alice.say("general", "one").await;
+
+    let seen = async |user: &str| presence(&app, "bob", user).await["lastSeenAt"].clone();
+    eventually("the action to be written", async || seen("alice").await.is_string()).await;
+    let at = chrono::DateTime::parse_from_rfc3339(text(&seen("alice").await)).unwrap();
+    assert!(at >= begun - chrono::Duration::seconds(1) && at <= chrono::Utc::now(), "{at}");
+    assert_eq!(presence(&app, "bob", "alice").await["isOnline"], false);
+    assert_eq!((seen("carol").await, seen("dave").await), (Value::Null, Value::Null));
+
+    // Within a minute nothing is written, but for a server's last words.
+    alice.say("general", "two").await;
+    assert!(app.stop().success());
+    app.start_again();
+    let later = presence(&app, "bob", "alice").await["lastSeenAt"].clone();
+    assert!(chrono::DateTime::parse_from_rfc3339(text(&later)).unwrap() > at, "{later}");
 }
 
 #[tokio::test]
