@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor};
 
 use crate::support::{
-    Database, TestApp,
+    Database, Den, TestApp,
     clock::Clock,
     ires_chat,
     json::{int, text},
@@ -112,6 +112,27 @@ async fn every_broken_invariant_is_found_and_says_where() {
     }
 
     assert_eq!(examined(&app, &[]), (Some(0), Vec::new()), "healthy again");
+}
+
+/// Where comings and goings take no number, those who go take nothing away with them that had one.
+#[tokio::test]
+async fn a_large_room_in_which_somebody_came_and_went_unnumbered_is_healthy() {
+    let den = Den::of_kind("public", &[("CHAT_QUIET_ROOM_SIZE", "2")]).await;
+    for name in ["dave", "erin", "frank"] {
+        den.app.user(name).await.join(&den.room).await;
+    }
+    let muted = async |user: &str| den.owner.emit_ok("chat:room:mute", &den.upon(user, json!({ "durationMs": 60_000 }))).await;
+    let cases = [("dave", "chat:room:kick"), ("erin", "chat:room:ban")];
+
+    for (user, going) in cases {
+        muted(user).await;
+        den.owner.emit_ok(going, &den.upon(user, json!({}))).await;
+
+        assert_eq!(examined(&den.app, &[]), (Some(0), Vec::new()), "{going}");
+    }
+    den.owner.emit_ok("chat:room:unban", &den.upon("erin", json!({}))).await;
+    den.app.user("erin").await.join(&den.room).await;
+    assert_eq!(examined(&den.app, &[]), (Some(0), Vec::new()), "who came back");
 }
 
 #[tokio::test]
