@@ -18,7 +18,7 @@ use clap::{Args, Command, CommandFactory, ValueEnum};
 use hyper::Uri;
 use std::{collections::BTreeSet, fs, net::IpAddr, path::PathBuf, time::Duration};
 pub use values::{Secret, age, duration, slug};
-use values::{lease, namespace, origin};
+use values::{lease, log_filter, namespace, origin};
 
 /// The default for the characters of a message.
 pub const MAX_CONTENT: u32 = 4_000;
@@ -298,7 +298,7 @@ pub struct LogSettings {
     #[arg(long, env = "LOG_FORMAT", default_value = "auto")]
     pub log_format: LogFormat,
     /// Log filter, as in `info,ires_chat=debug`
-    #[arg(long, env = "RUST_LOG", default_value = "info")]
+    #[arg(long, env = "RUST_LOG", default_value = "info", value_parser = log_filter)]
     pub rust_log: String,
     /// As in Node: socket.io:* shows every event and connection, without contents and tokens; engine* and exclusions with - as well
     #[arg(long, env = "DEBUG")]
