@@ -11,6 +11,7 @@ use crate::{
         passwords::rules::PasswordSettings,
         public_keys::{self, jwks_url},
     },
+    database,
     draining::DrainSettings,
     limits::LimitSettings,
 };
@@ -347,9 +348,10 @@ impl Settings {
                     .into(),
             );
         }
-        if self.database.database_url.is_none() {
+        let Some(url) = &self.database.database_url else {
             return Err("DATABASE_URL is missing: set it to a Postgres, or run `ires-chat dev` to try things out with a private one".into());
-        }
+        };
+        database::options(url, self.database.database_timeout)?;
         Ok(self)
     }
 }
