@@ -49,8 +49,9 @@ pub struct MigrationState {
 /// # Errors
 /// One line about the URL, without what is in it.
 pub fn options(url: &Secret, timeout: Duration) -> Result<PgConnectOptions, String> {
-    let options = PgConnectOptions::from_str(url.reveal())
-        .map_err(|_| "DATABASE_URL is not a URL such as postgres://user:password@host/database".to_owned())?;
+    let url = Some(url.reveal()).filter(|url| url.starts_with("postgres://") || url.starts_with("postgresql://"));
+    let options = url.and_then(|url| PgConnectOptions::from_str(url).ok());
+    let options = options.ok_or_else(|| "DATABASE_URL is not a URL such as postgres://user:password@host/database".to_owned())?;
     let options = options
         .application_name(APPLICATION)
         .options([("statement_timeout", timeout.as_millis().to_string()), ("idle_in_transaction_session_timeout", "60000".to_owned())])

@@ -279,6 +279,8 @@ export interface ExportedMessage {
   content: string;
   /** When it was stored. */
   createdAt: Time;
+  /** Why, if it was the user who deleted it and said so. */
+  deleteReason?: string;
   /** When it was deleted. */
   deletedAt: Time | null;
   /** When it was last edited. */

@@ -11,6 +11,7 @@ use crate::{
         passwords::rules::PasswordSettings,
         public_keys::{self, jwks_url},
     },
+    database,
     draining::DrainSettings,
     limits::LimitSettings,
 };
@@ -18,7 +19,7 @@ use clap::{Args, Command, CommandFactory, ValueEnum};
 use hyper::Uri;
 use std::{collections::BTreeSet, fs, net::IpAddr, path::PathBuf, time::Duration};
 pub use values::{Secret, age, duration, slug};
-use values::{lease, namespace, origin};
+use values::{lease, log_filter, namespace, origin};
 
 /// The default for the characters of a message.
 pub const MAX_CONTENT: u32 = 4_000;
@@ -298,7 +299,7 @@ pub struct LogSettings {
     #[arg(long, env = "LOG_FORMAT", default_value = "auto")]
     pub log_format: LogFormat,
     /// Log filter, as in `info,ires_chat=debug`
-    #[arg(long, env = "RUST_LOG", default_value = "info")]
+    #[arg(long, env = "RUST_LOG", default_value = "info", value_parser = log_filter)]
     pub rust_log: String,
     /// As in Node: socket.io:* shows every event and connection, without contents and tokens; engine* and exclusions with - as well
     #[arg(long, env = "DEBUG")]
@@ -347,9 +348,10 @@ impl Settings {
                     .into(),
             );
         }
-        if self.database.database_url.is_none() {
+        let Some(url) = &self.database.database_url else {
             return Err("DATABASE_URL is missing: set it to a Postgres, or run `ires-chat dev` to try things out with a private one".into());
-        }
+        };
+        database::options(url, self.database.database_timeout)?;
         Ok(self)
     }
 }

@@ -1,6 +1,7 @@
 //! The values of settings: secrets that hide themselves, and what is parsed from a text.
 
 use std::{fmt, str::FromStr, time::Duration};
+use tracing_subscriber::EnvFilter;
 
 /// A text that never shows itself.
 #[derive(Clone, PartialEq, Eq)]
@@ -30,6 +31,11 @@ impl FromStr for Secret {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(Self(text.to_owned()))
     }
+}
+
+/// Looks whether a filter of log lines can be read, so that whoever checks the settings hears of it before a server does.
+pub(super) fn log_filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// Parses `500ms`, `5s`, `10m`, `1h`, `30d`; a bare number is seconds.

@@ -14,6 +14,9 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use store::Found;
 
+/// What the [migrations](database::MIGRATIONS) make, a thing a line; a test compares it with what they do make.
+const SCHEMA: &str = include_str!("schema.txt");
+
 /// By how much the clocks of this machine and of the database may differ: tokens and times are judged by both.
 const CLOCKS: TimeDelta = TimeDelta::seconds(5);
 
@@ -57,6 +60,13 @@ pub async fn examine_ground(db: &mut PgConnection) -> Result<Vec<Finding>> {
     let faults = states.iter().filter_map(|state| fault(state).map(|fault| format!("migration {} {}", state.version, fault)));
     let mut findings = vec![Finding::told("the schema is that of this program", faults.collect())];
     if findings[0].broken > 0 {
+        return Ok(findings);
+    }
+    let there = store::things(db).await?;
+    let missing: Vec<String> =
+        SCHEMA.lines().filter(|thing| !there.iter().any(|it| it == thing)).map(|thing| format!("{thing} is missing")).collect();
+    if !missing.is_empty() {
+        findings[0] = Finding::told("the schema is that of this program", missing);
         return Ok(findings);
     }
     findings.push(Finding::of("every index and every constraint is valid", store::schema(db).await?));
@@ -104,6 +114,7 @@ pub async fn examine_messages(db: &mut PgConnection) -> Result<Vec<Finding>> {
         Finding::of("everything has its room, its author and its message", store::orphans(db).await?),
         Finding::of("every reply has its root", store::threads(db).await?),
         Finding::of("nothing is ahead of its room's last number", store::beyond_last(db).await?),
+        Finding::of("after its last change every number of a room is that of a message", store::holes(db).await?),
         Finding::of("every number is that of one thing", store::doubled(db).await?),
         Finding::of("every root of a thread counts its replies right", store::replies(db).await?),
         Finding::of("every message counts its reactions right", store::reactions(db).await?),

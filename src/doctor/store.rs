@@ -5,7 +5,7 @@
 
 use crate::error::Result;
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, query, query_as};
+use sqlx::{PgConnection, query, query_as, query_scalar};
 
 /// What an examination found.
 pub(super) struct Found {
@@ -48,6 +48,13 @@ broken!(
       UNION ALL
       SELECT format('earlier text %s: there is no message %s', e.number, e.message_id)
       FROM message_edits AS e LEFT JOIN messages AS m ON m.id = e.message_id WHERE m.id IS NULL
+      UNION ALL
+      SELECT format('reaction to message %s: there is no user %L', e.message_id, e.user_id)
+      FROM reactions AS e LEFT JOIN users AS u ON u.id = e.user_id WHERE u.id IS NULL
+      UNION ALL
+      SELECT format('message %s in room %s: it answers %s, which is not there', answer.id, answer.room_id, answer.reply_to)
+      FROM messages AS answer LEFT JOIN messages AS m ON m.id = answer.reply_to
+      WHERE answer.reply_to IS NOT NULL AND (m.id IS NULL OR m.room_id <> answer.room_id)
       UNION ALL
       SELECT format('membership of user %L: there is no room %s, or no such user', s.user_id, s.room_id)
       FROM room_members AS s LEFT JOIN rooms AS r ON r.id = s.room_id LEFT JOIN users AS u ON u.id = s.user_id WHERE r.id IS NULL OR u.id IS NULL"
@@ -100,8 +107,25 @@ broken!(
 );
 
 broken!(
+    holes,
+    "Rooms that have a number after their last change which is that of no message. (Before it, what had a number may have another one now.)",
+    r"SELECT format('room %s: it is at %s, and of its numbers after %s only %s are those of messages', r.id, r.last_seq, change.seq, born.messages) AS what
+      FROM rooms AS r
+      CROSS JOIN LATERAL (
+          SELECT GREATEST(
+              r.changed_seq,
+              (SELECT max(rev) FROM messages WHERE room_id = r.id AND rev <> seq),
+              (SELECT max(changed_seq) FROM room_members WHERE room_id = r.id AND changed_seq > 0)
+          ) AS seq
+      ) AS change
+      CROSS JOIN LATERAL (SELECT count(*) AS messages FROM messages WHERE room_id = r.id AND seq > change.seq) AS born
+      WHERE r.deleted_at IS NULL AND born.messages < r.last_seq - change.seq"
+);
+
+broken!(
     doubled,
-    "Numbers that two things have. A reply gives its own to the root of its thread, and what was deleted together shares one.",
+    "Numbers that two things have. A reply gives its own to the root of its thread, what was deleted together shares one, and so do
+     those between whom a room passes.",
     r"SELECT format('room %s: number %s is that of message %s and of a change of message %s', born.room_id, born.seq, born.id, changed.id) AS what
       FROM messages AS changed JOIN messages AS born ON born.room_id = changed.room_id AND born.seq = changed.rev
       WHERE changed.rev <> changed.seq AND born.thread_root_id IS DISTINCT FROM changed.id
@@ -113,7 +137,22 @@ broken!(
       FROM reactions AS e JOIN messages AS born ON born.room_id = e.room_id AND born.seq = e.seq
       UNION ALL
       SELECT format('room %s: number %s is that of message %s and of a change of the room', born.room_id, born.seq, born.id)
-      FROM rooms AS r JOIN messages AS born ON born.room_id = r.id AND born.seq = r.changed_seq WHERE r.changed_seq > 0"
+      FROM rooms AS r JOIN messages AS born ON born.room_id = r.id AND born.seq = r.changed_seq WHERE r.changed_seq > 0
+      UNION ALL
+      SELECT format('room %s: number %s is that of %s', room_id, seq, array_to_string((array_agg(DISTINCT thing))[1:4], ' and of '))
+      FROM (
+          SELECT room_id, rev AS seq, id AS message_id, deleted_at IS NOT NULL AS is_deletion, format('a change of message %s', id) AS thing
+          FROM messages
+          WHERE rev <> seq
+          UNION ALL
+          SELECT room_id, seq, message_id, false, format('the reaction of user %L', user_id) FROM reactions
+          UNION ALL
+          SELECT room_id, changed_seq, NULL, false, format('the membership of user %L', user_id) FROM room_members WHERE changed_seq > 0
+          UNION ALL
+          SELECT id, changed_seq, id, false, 'a change of the room' FROM rooms WHERE changed_seq > 0
+      ) AS changes
+      GROUP BY room_id, seq
+      HAVING count(DISTINCT message_id) + bool_or(message_id IS NULL)::integer > 1 AND NOT (bool_or(is_deletion) AND bool_and(message_id IS NOT NULL))"
 );
 
 broken!(
@@ -201,7 +240,7 @@ broken!(
 
 broken!(
     index_of_searches,
-    "What the index of searches says of rooms and messages that are not there yet, or not any more.",
+    "What the index of searches says of rooms and messages that are not there yet, or not any more, and messages that should be in it.",
     r"SELECT format('room %s: the index is at %s and %s, but the room is at %s', r.id, s.indexed_seq, s.changed_seq, r.last_seq) AS what
       FROM search_rooms AS s JOIN rooms AS r ON r.id = s.room_id WHERE GREATEST(s.indexed_seq, s.changed_seq) > r.last_seq
       UNION ALL
@@ -209,7 +248,27 @@ broken!(
       FROM search_segments AS g JOIN search_rooms AS s ON s.room_id = g.room_id WHERE g.last_seq > s.indexed_seq
       UNION ALL
       SELECT format('segment %s: it is not there, but some of its lists are', p.segment_id)
-      FROM search_postings AS p LEFT JOIN search_segments AS g ON g.id = p.segment_id WHERE g.id IS NULL"
+      FROM search_postings AS p LEFT JOIN search_segments AS g ON g.id = p.segment_id WHERE g.id IS NULL
+      UNION ALL
+      SELECT format('room %s: segment %s has no lists, but message %s is in it', g.room_id, g.id, m.id)
+      FROM search_segments AS g
+      CROSS JOIN LATERAL (
+          SELECT id FROM messages WHERE room_id = g.room_id AND seq BETWEEN g.first_seq AND g.last_seq AND deleted_at IS NULL ORDER BY seq LIMIT 1
+      ) AS m
+      WHERE NOT EXISTS (SELECT FROM search_postings WHERE segment_id = g.id)
+      UNION ALL
+      SELECT format('room %s: message %s should be in a segment, and is in none', gap.room_id, m.id)
+      FROM (
+          SELECT room_id, lag(last_seq, 1, 0::bigint) OVER (PARTITION BY room_id ORDER BY first_seq) AS after, first_seq AS before
+          FROM (
+              SELECT room_id, first_seq, last_seq FROM search_segments
+              UNION ALL
+              SELECT room_id, indexed_seq + 1, indexed_seq FROM search_rooms
+          ) AS stretches
+      ) AS gap
+      CROSS JOIN LATERAL (
+          SELECT id FROM messages WHERE room_id = gap.room_id AND seq > gap.after AND seq < gap.before AND deleted_at IS NULL ORDER BY seq LIMIT 1
+      ) AS m"
 );
 
 broken!(
@@ -247,6 +306,32 @@ broken!(
       FROM pg_settings
       WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'"
 );
+
+/// What the schema has, a thing a line: columns, indexes, constraints and views, in the order of their names.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn things(db: &mut PgConnection) -> Result<Vec<String>> {
+    let things = query_scalar!(
+        r#"SELECT thing AS "thing!"
+           FROM (
+               SELECT format('column %s.%s', c.relname, a.attname) AS thing
+               FROM pg_class AS c
+               JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+               WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname <> '_sqlx_migrations'
+               UNION ALL
+               SELECT format('%s %s', CASE relkind WHEN 'i' THEN 'index' ELSE 'view' END, relname)
+               FROM pg_class
+               WHERE relnamespace = 'public'::regnamespace AND relkind IN ('i', 'v') AND relname <> '_sqlx_migrations_pkey'
+               UNION ALL
+               SELECT format('constraint %s', conname)
+               FROM pg_constraint
+               WHERE connamespace = 'public'::regnamespace AND contype IN ('c', 'f') AND conrelid <> 0
+           ) AS things
+           ORDER BY thing COLLATE "C""#
+    );
+    Ok(things.fetch_all(db).await?)
+}
 
 /// What time it is for the database, at this moment.
 ///

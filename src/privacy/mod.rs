@@ -36,7 +36,8 @@ use uuid::Uuid;
 
 /// What others see of somebody whose account was erased.
 const NOBODY: &str = "Deleted user";
-/// How long another server may still serve somebody: as long as it believes a session, and one look for ended ones.
+/// How long another server may still serve somebody: as long as it believes a session, and one look for ended ones. The rest of an
+/// erasure begins after it, so that nothing is left by what was done meanwhile, such as a room that was joined and left again.
 const SETTLED: Duration = Duration::from_secs(3);
 /// Numbers of a room that are looked through at a time.
 const STRETCH: i64 = 10_000;
@@ -157,7 +158,7 @@ pub async fn is_finished(db: &Pool, user: &UserId) -> Result<bool> {
 /// `UNAVAILABLE` without the database.
 pub async fn carry_out(app: &App) -> Result<()> {
     const AT_A_TIME: i64 = 100;
-    for erasure in store::unfinished(&app.db, AT_A_TIME).await? {
+    for erasure in store::unfinished(&app.db, SETTLED.as_secs_f64(), AT_A_TIME).await? {
         if let Err(error) = erase(app, &erasure).await {
             tracing::warn!(user.id = %erasure.user, %error, "an erasure was interrupted, and goes on later");
         }
@@ -177,7 +178,7 @@ async fn erase(app: &App, erasure: &Erasure) -> Result<()> {
         store::note_done(db, user, room).await?;
         after = room.0;
     }
-    if store::finish(db, user, SETTLED.as_secs_f64()).await? {
+    if store::finish(db, user).await? {
         let mut connection = db.lend().await?;
         // Who did not know yet may have written it once more.
         app.in_time(store::forget_last_seen(&mut connection, user)).await?;
@@ -187,7 +188,8 @@ async fn erase(app: &App, erasure: &Erasure) -> Result<()> {
     store::begin_again(db, user).await
 }
 
-/// Deletes what a user said in a room, and takes back their reactions there. It rests as long as it works.
+/// Deletes what a user said in a room, reasons for deletions included, and takes back their reactions there. It rests as long as it
+/// works.
 async fn delete_traces(app: &App, user: &UserId, room: RoomId) -> Result<()> {
     let (mut after, last) = (0, store::last_message(&app.db, room).await?);
     while after < last {

@@ -18,7 +18,7 @@ pub(super) struct Erasure {
 pub(super) struct Trace {
     pub id: MessageId,
     pub seq: i64,
-    /// Whether it is a message of the user's own that is not deleted.
+    /// Whether it is a message of the user's own, or the reason that they gave when they deleted it.
     pub is_own: bool,
     /// What the user reacted with.
     pub emojis: Vec<String>,
@@ -115,18 +115,19 @@ pub(super) async fn order(db: &mut PgConnection, user: &UserId, messages: Messag
     Ok(())
 }
 
-/// Some of the erasures that are not finished, the oldest first.
+/// Some of the erasures that were ordered a while ago and are not finished, the oldest first.
 ///
 /// # Errors
 /// Those of the database.
-pub(super) async fn unfinished(db: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Erasure>> {
+pub(super) async fn unfinished(db: impl PgExecutor<'_>, settled: f64, limit: i64) -> Result<Vec<Erasure>> {
     Ok(query_as!(
         Erasure,
         r#"SELECT user_id AS "user: UserId", messages AS "messages: Messages", done_room_id AS done
            FROM erasures
-           WHERE finished_at IS NULL
+           WHERE finished_at IS NULL AND ordered_at < now() - make_interval(secs => $1)
            ORDER BY ordered_at
-           LIMIT $1"#,
+           LIMIT $2"#,
+        settled,
         limit
     )
     .fetch_all(db)
@@ -189,10 +190,11 @@ pub(super) async fn traces(db: impl PgExecutor<'_>, room: RoomId, user: &UserId,
         Trace,
         r#"SELECT id AS "id!: MessageId", seq AS "seq!", is_own AS "is_own!", emojis AS "emojis!"
            FROM (
-               SELECT m.id, m.seq, m.author_id = $4 AND m.deleted_at IS NULL AS is_own,
+               SELECT m.id, m.seq, m.author_id = $4 AS is_own,
                    ARRAY(SELECT emoji FROM reactions WHERE message_id = m.id AND user_id = $4) AS emojis
                FROM messages AS m
-               WHERE m.room_id = $1 AND m.seq > $2 AND m.seq <= $3 AND m.deleted_at IS NULL AND (m.author_id = $4 OR m.reactions IS NOT NULL)
+               WHERE m.room_id = $1 AND m.seq > $2 AND m.seq <= $3 AND (m.author_id = $4 OR m.reactions IS NOT NULL)
+                   AND (m.deleted_at IS NULL OR m.deleted_by = 'author' AND m.delete_reason IS NOT NULL)
            ) AS trace
            WHERE is_own OR emojis <> '{}'
            ORDER BY seq"#,
@@ -230,18 +232,16 @@ pub(super) async fn begin_again(db: impl PgExecutor<'_>, user: &UserId) -> Resul
     Ok(())
 }
 
-/// Finishes an erasure that was ordered a while ago, if the user is in no room any more; says whether it did.
+/// Finishes an erasure, if the user is in no room any more; says whether it did.
 ///
 /// # Errors
 /// Those of the database.
-pub(super) async fn finish(db: impl PgExecutor<'_>, user: &UserId, settled: f64) -> Result<bool> {
+pub(super) async fn finish(db: impl PgExecutor<'_>, user: &UserId) -> Result<bool> {
     let done = query!(
         "UPDATE erasures
          SET finished_at = now()
-         WHERE user_id = $1 AND ordered_at < now() - make_interval(secs => $2)
-             AND NOT EXISTS (SELECT FROM room_members AS m WHERE m.user_id = $1 AND m.state = 'joined')",
-        user.as_str(),
-        settled
+         WHERE user_id = $1 AND NOT EXISTS (SELECT FROM room_members AS m WHERE m.user_id = $1 AND m.state = 'joined')",
+        user.as_str()
     );
     Ok(done.execute(db).await?.rows_affected() == 1)
 }

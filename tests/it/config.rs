@@ -127,6 +127,10 @@ fn a_bad_value_stops_the_start_and_is_named() {
         ("CHAT_DATABASE_TIMEOUT", "x"),
         ("CHAT_MIGRATE", "x"),
         ("LOG_FORMAT", "xml"),
+        ("RUST_LOG", "info,ires_chat=debgu"),
+        ("DATABASE_URL", "127.0.0.1/x"),
+        ("DATABASE_URL", "mysql://127.0.0.1/x"),
+        ("DATABASE_URL", "postgres://127.0.0.1:99999/x"),
     ] {
         assert_refused(&serve(&[(name, value)]), name);
     }
@@ -239,6 +243,10 @@ fn config_check_says_whether_a_start_would_be_refused() {
     let good = [("DATABASE_URL", "postgres://127.0.0.1/x"), ("JWT_SECRET", SECRET)];
     assert_eq!(ires_chat(&["config", "check"], &good).code, Some(0));
 
+    let unread = [&good[..], &[("RUST_LOG", "info,ires_chat=debgu")]].concat();
+    assert_refused(&ires_chat(&["config", "check"], &unread), "RUST_LOG");
+    let elsewhere = ires_chat(&["config", "check"], &[("DATABASE_URL", "mysql://127.0.0.1/x"), ("JWT_SECRET", SECRET)]);
+    assert_refused(&elsewhere, "DATABASE_URL");
     let bad = ires_chat(&["config", "check"], &[("JWT_SECRET", "short")]);
     assert_refused(&bad, "JWT_SECRET");
 }

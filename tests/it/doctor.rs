@@ -1,13 +1,14 @@
 //! `ires-chat doctor`: every invariant, broken by hand, is found and named. Contract section 9.
 
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Executor};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::support::{
-    Database, TestApp,
+    Database, Den, TestApp,
     clock::Clock,
-    ires_chat,
+    eventually, ires_chat,
     json::{int, text},
+    search::SMALL_BLOCKS,
 };
 
 /// What the doctor says of a database: its exit code, and the invariants that are broken, with examples.
@@ -34,6 +35,8 @@ async fn lively(app: &TestApp) -> (String, String, String) {
     alices.emit_ok("chat:read", &json!({ "roomId": room, "seq": 1 })).await;
     alices.emit_ok("chat:room:update", &json!({ "roomId": room, "name": "lair" })).await;
     alices.emit_ok("chat:room:role", &json!({ "roomId": room, "userId": "bob", "role": "admin" })).await;
+    let last_but_one = alices.say(&room, "last but one").await;
+    alices.emit_ok("chat:message", &json!({ "roomId": room, "content": "last", "replyTo": last_but_one["id"] })).await;
     (room, text(&first["id"]).to_owned(), text(&reply["id"]).to_owned())
 }
 
@@ -68,12 +71,36 @@ async fn every_broken_invariant_is_found_and_says_where() {
         ("the database says which history it holds", &"0 rows".to_owned(), "DELETE FROM database_identity".to_owned()),
         ("everything has its room, its author and its message", &reply, format!("UPDATE messages SET author_id = 'nobody' WHERE id = '{reply}'")),
         ("everything has its room, its author and its message", &"'alice'".to_owned(), format!("UPDATE reactions SET room_id = '{ghost}'")),
+        ("everything has its room, its author and its message", &"'nobody'".to_owned(), "UPDATE reactions SET user_id = 'nobody'".to_owned()),
+        (
+            "everything has its room, its author and its message",
+            &ghost.to_owned(),
+            format!("UPDATE messages SET reply_to = '{ghost}' WHERE content = 'last'"),
+        ),
+        (
+            "after its last change every number of a room is that of a message",
+            &room,
+            "DELETE FROM messages WHERE content = 'last but one'".to_owned(),
+        ),
         ("every reply has its root", &reply, format!("UPDATE messages SET thread_root_id = '{ghost}' WHERE id = '{reply}'")),
         ("nothing is ahead of its room's last number", &first, format!("UPDATE messages SET rev = 999 WHERE id = '{first}'")),
         (
             "every number is that of one thing",
             &first,
             format!("UPDATE room_members SET changed_seq = 1 WHERE room_id = '{room}' AND user_id = 'bob'"),
+        ),
+        (
+            "every number is that of one thing",
+            &"a change of the room".to_owned(),
+            format!("UPDATE rooms SET changed_seq = (SELECT seq FROM reactions) WHERE id = '{room}'"),
+        ),
+        ("every number is that of one thing", &first, format!("UPDATE messages SET rev = (SELECT seq FROM reactions) WHERE id = '{first}'")),
+        (
+            "every number is that of one thing",
+            &"'bob'".to_owned(),
+            format!(
+                "UPDATE room_members SET changed_seq = (SELECT max(rev) FROM messages WHERE rev <> seq) WHERE room_id = '{room}' AND user_id = 'bob'"
+            ),
         ),
         ("every root of a thread counts its replies right", &first, format!("UPDATE messages SET reply_count = 2 WHERE id = '{first}'")),
         ("every message counts its reactions right", &reply, "DELETE FROM reactions".to_owned()),
@@ -114,20 +141,96 @@ async fn every_broken_invariant_is_found_and_says_where() {
     assert_eq!(examined(&app, &[]), (Some(0), Vec::new()), "healthy again");
 }
 
+/// A search would miss what is not there, without a word.
+#[tokio::test]
+async fn an_index_of_searches_that_lost_something_is_found() {
+    let mut app = TestApp::with(SMALL_BLOCKS).await;
+    let alice = app.user("alice").await;
+    let room = alice.create_room("den").await;
+    let first = alice.say(&room, "needle").await;
+    for _ in 0..8 {
+        alice.say(&room, "hay").await;
+    }
+    eventually("the index", async || app.number("SELECT COALESCE(max(indexed_seq), 0) FROM search_rooms").await >= 8).await;
+    app.stop();
+    assert_eq!(examined(&app, &[]), (Some(0), Vec::new()), "healthy");
+
+    for (lost, said) in [("DELETE FROM search_postings", "has no lists"), ("DELETE FROM search_segments", "is in none")] {
+        app.execute(lost).await;
+
+        let (code, broken) = examined(&app, &[]);
+
+        let [(invariant, examples)] = &broken[..] else { panic!("{lost}: {broken:?}") };
+        assert_eq!((code, invariant.as_str()), (Some(1), "the index of searches is of what is there"));
+        assert!([said, &room, text(&first["id"])].iter().all(|part| examples.contains(part)), "{lost}: {examples}");
+    }
+}
+
+/// Where comings and goings take no number, those who go take nothing away with them that had one.
+#[tokio::test]
+async fn a_large_room_in_which_somebody_came_and_went_unnumbered_is_healthy() {
+    let den = Den::of_kind("public", &[("CHAT_QUIET_ROOM_SIZE", "2")]).await;
+    for name in ["dave", "erin", "frank"] {
+        den.app.user(name).await.join(&den.room).await;
+    }
+    let muted = async |user: &str| den.owner.emit_ok("chat:room:mute", &den.upon(user, json!({ "durationMs": 60_000 }))).await;
+    let cases = [("dave", "chat:room:kick"), ("erin", "chat:room:ban")];
+
+    for (user, going) in cases {
+        muted(user).await;
+        den.owner.emit_ok(going, &den.upon(user, json!({}))).await;
+
+        assert_eq!(examined(&den.app, &[]), (Some(0), Vec::new()), "{going}");
+    }
+    den.owner.emit_ok("chat:room:unban", &den.upon("erin", json!({}))).await;
+    den.app.user("erin").await.join(&den.room).await;
+    assert_eq!(examined(&den.app, &[]), (Some(0), Vec::new()), "who came back");
+}
+
+#[tokio::test]
+async fn the_schema_that_the_doctor_expects_is_what_the_migrations_make() {
+    let database = Database::migrated().await;
+    let mut db = PgConnection::connect(database.url()).await.unwrap();
+
+    let made: Vec<String> = sqlx::query_scalar(
+        "SELECT format('column %s.%s', table_name, column_name) COLLATE \"C\" AS thing
+         FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)
+         WHERE table_schema = 'public' AND table_type = 'BASE TABLE'
+         UNION ALL SELECT format('index %s', indexname) FROM pg_indexes WHERE schemaname = 'public'
+         UNION ALL SELECT format('view %s', viewname) FROM pg_views WHERE schemaname = 'public'
+         UNION ALL SELECT format('constraint %s', conname) FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype IN ('c', 'f')
+         ORDER BY thing",
+    )
+    .fetch_all(&mut db)
+    .await
+    .unwrap();
+
+    let made: Vec<&str> = made.iter().map(String::as_str).filter(|thing| !thing.contains("_sqlx_migrations")).collect();
+    let expected: Vec<&str> = include_str!("../../src/doctor/schema.txt").lines().collect();
+    assert_eq!(made, expected, "write what is made into src/doctor/schema.txt");
+}
+
 #[tokio::test]
 async fn the_ground_that_the_data_stand_on_is_examined_too() {
     let app = TestApp::start().await;
     let mut db = app.sql().await;
     let cases = [
+        ("the schema is that of this program", "index messages_thread_idx is missing", "SELECT 1", "DROP INDEX messages_thread_idx"),
+        (
+            "the schema is that of this program",
+            "column users.invisible is missing",
+            "CREATE INDEX messages_thread_idx ON messages (thread_root_id, seq) WHERE thread_root_id IS NOT NULL",
+            "ALTER TABLE users RENAME COLUMN invisible TO hidden",
+        ),
         (
             "a crash loses nothing that was acknowledged",
             "synchronous_commit is off",
-            "SELECT 1",
+            "ALTER TABLE users RENAME COLUMN hidden TO invisible",
             "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$",
         ),
         (
             "every index and every constraint is valid",
-            "messages_seq_check",
+            "messages_seq_check of messages",
             "ALTER TABLE messages DROP CONSTRAINT messages_seq_check",
             "ALTER TABLE messages ADD CONSTRAINT messages_seq_check CHECK (seq > 0) NOT VALID",
         ),

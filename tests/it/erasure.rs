@@ -28,7 +28,7 @@ fn assert_sound(app: &TestApp) {
 async fn occurrences(app: &TestApp, what: &str) -> i64 {
     app.number(&format!(
         "SELECT (SELECT count(*) FROM users WHERE concat(username, name, avatar_url) LIKE '%{what}%')
-             + (SELECT count(*) FROM messages WHERE content LIKE '%{what}%')
+             + (SELECT count(*) FROM messages WHERE concat(content, delete_reason) LIKE '%{what}%')
              + (SELECT count(*) FROM message_edits WHERE content LIKE '%{what}%')
              + (SELECT count(*) FROM room_members WHERE ban_reason LIKE '%{what}%')"
     ))
@@ -101,6 +101,58 @@ async fn with_its_messages_an_account_leaves_stubs_and_takes_its_reactions_back(
     assert_eq!(int(&deleted["seq"]), int(&removed["seq"]) + 1);
     assert_eq!(occurrences(&app, "secret").await, 1, "what others said");
     assert_eq!(bob.history(&room).await.iter().filter(|message| message["deletedAt"].is_string()).count(), 2);
+    assert_sound(&app);
+}
+
+/// What somebody says when they delete a message is said, too.
+#[tokio::test]
+async fn with_its_messages_go_the_reasons_for_which_an_account_deleted_some() {
+    let app = TestApp::start().await;
+    let (erin, bob) = (app.user("erin").await, app.user("bob").await);
+    let room = bob.create_room_with("den", &[&erin]).await;
+    let (erins, bobs) = (erin.connect().await, bob.connect().await);
+    let first = bobs.say(&room, "root").await;
+    let reply = erins.emit_ok("chat:message", &json!({ "roomId": room, "content": "a reply", "threadRootId": first["id"] })).await;
+    bobs.emit_ok("chat:message", &json!({ "roomId": room, "content": "another", "threadRootId": first["id"] })).await;
+    let moderated = erins.say(&room, "moderated").await;
+    erins.emit_ok("chat:message:delete", &json!({ "messageId": reply["id"], "reason": "I told a secret" })).await;
+    bobs.emit_ok("chat:message:delete", &json!({ "messageId": moderated["id"], "reason": "off topic" })).await;
+    assert_eq!(occurrences(&app, "secret").await, 1);
+
+    erase(&erin, json!({ "confirm": "erin", "messages": "delete" })).await.expect(202);
+
+    bobs.expect_where("chat:message:deleted", |told| told["messageIds"] == json!([reply["id"]]) && told.get("reason").is_none()).await;
+    assert_eq!((occurrences(&app, "secret").await, occurrences(&app, "off topic").await), (0, 1), "a moderator's stays");
+    assert_eq!(bob.get(&format!("/messages/{}", text(&first["id"]))).await.expect(200)["thread"]["replyCount"], 1);
+    let changed = bob.get(&format!("/rooms/{room}/changes?since=5")).await.expect(200);
+    let stub = changed["messages"].as_array().unwrap().iter().find(|message| message["id"] == reply["id"]).unwrap();
+    assert!(stub["deletedAt"].is_string() && !stub.to_string().contains("secret"), "{stub}");
+    eventually("the end", async || app.number("SELECT count(*) FROM erasures WHERE finished_at IS NOT NULL").await == 1).await;
+    assert_sound(&app);
+}
+
+/// For a moment after the order another server may serve the user, who comes into a room there, speaks, and goes.
+#[tokio::test]
+async fn what_was_done_in_the_moment_after_the_order_goes_too() {
+    let app = TestApp::start().await;
+    let (erin, bob) = (app.user("erin").await, app.user("bob").await);
+    let (public, _den) = (bob.create_public_room("square").await, bob.create_room_with("den", &[&erin]).await);
+    bob.say(&public, "hello").await;
+
+    erase(&erin, json!({ "confirm": "erin", "messages": "delete" })).await.expect(202);
+    let nil = "00000000-0000-0000-0000-000000000000";
+    let moment = format!("SELECT count(*) FROM erasures WHERE done_room_id <> '{nil}' OR now() > ordered_at + interval '1.5 s'");
+    eventually("a moment", async || app.number(&moment).await == 1).await;
+    app.execute(&format!(
+        "INSERT INTO room_members (room_id, user_id, state) VALUES ('{public}', 'erin', 'left');
+         INSERT INTO messages (room_id, seq, id, author_id, type, content, rev) VALUES ('{public}', 2, gen_random_uuid(), 'erin', 'text', 'a secret', 2);
+         UPDATE rooms SET last_seq = 2, last_message_seq = 2 WHERE id = '{public}'"
+    ))
+    .await;
+    assert_eq!(app.number("SELECT count(*) FROM erasures WHERE finished_at IS NULL").await, 1, "in time");
+
+    eventually("the end", async || app.number("SELECT count(*) FROM erasures WHERE finished_at IS NOT NULL").await == 1).await;
+    assert_eq!(occurrences(&app, "secret").await, 0);
     assert_sound(&app);
 }
 
@@ -283,6 +335,10 @@ async fn an_export_holds_all_that_is_kept_of_its_user_and_no_secret() {
     erins.emit_ok("chat:message:pin", &json!({ "messageId": bobs_own["id"] })).await;
     erins.emit_ok("chat:read", &json!({ "roomId": room, "seq": bobs_own["seq"] })).await;
     erins.emit_ok("status:update", &json!({ "invisible": true })).await;
+    for (by, reason) in [(&erins, "I told a secret"), (&bobs, "off topic")] {
+        let gone = erins.say(&room, "gone").await;
+        by.emit_ok("chat:message:delete", &json!({ "messageId": gone["id"], "reason": reason })).await;
+    }
 
     let all = export(&erin).await;
 
@@ -293,7 +349,9 @@ async fn an_export_holds_all_that_is_kept_of_its_user_and_no_secret() {
     assert_eq!(states.iter().filter(|state| **state == "joined").count(), 2, "general and den: {states:?}");
     assert_eq!(states.iter().filter(|state| **state == "left").count(), 1);
     let messages = all["messages"].as_array().unwrap();
-    assert_eq!(messages.len(), 2, "{messages:?}");
+    assert_eq!(messages.len(), 4, "{messages:?}");
+    let reasons: Vec<&str> = messages.iter().filter_map(|message| message["deleteReason"].as_str()).collect();
+    assert_eq!(reasons, ["I told a secret"], "what others say of it is theirs");
     for (id, content) in [(&first["id"], "third"), (&there["id"], "said where I am no more")] {
         assert!(messages.iter().any(|message| message["id"] == *id && message["content"] == content), "{content}: {messages:?}");
     }

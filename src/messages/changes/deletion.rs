@@ -133,7 +133,8 @@ pub async fn delete(app: &App, caller: &AuthUser, deletion: Deletion) -> Result<
     Ok(Deleted { id, changed: true, seq: Some(seq) })
 }
 
-/// Deletes those of at most [`AT_ONCE`] messages of a room that are still there, as one act, and tells it.
+/// Deletes those of at most [`AT_ONCE`] messages of a room that are still there, as one act, and tells it. Of those that their author
+/// deleted, the reason goes, if there is one.
 ///
 /// # Errors
 /// `UNAVAILABLE` without the database, or if the room's turn does not come in time.
@@ -153,7 +154,7 @@ pub async fn delete_many(app: &App, room: RoomId, ids: &[Uuid], deleted_by: Dele
 pub async fn delete_untold(db: &Pool, room: RoomId, ids: &[Uuid], deleted_by: DeletedBy) -> Result<Option<MessagesDeleted>> {
     let mut tx = database::begin(db, "BEGIN").await?;
     rooms::lock(&mut tx, room).await?;
-    let doomed = store::living(&mut tx, room, ids).await?;
+    let doomed = store::doomed(&mut tx, room, ids).await?;
     if doomed.is_empty() {
         tx.rollback().await?;
         return Ok(None);

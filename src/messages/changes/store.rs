@@ -120,7 +120,7 @@ pub async fn edit(db: &mut PgConnection, id: MessageId, seq: i64, content: &str,
 pub async fn delete(db: &mut PgConnection, ids: &[Uuid], seq: i64, deleted_by: DeletedBy, reason: Option<&str>) -> Result<()> {
     query!(
         "UPDATE messages
-         SET rev = $2, deleted_at = now(), deleted_by = $3, delete_reason = $4, content = '', mentions = NULL, attachments = NULL, metadata = NULL,
+         SET rev = $2, deleted_at = COALESCE(deleted_at, now()), deleted_by = $3, delete_reason = $4, content = '', mentions = NULL, attachments = NULL, metadata = NULL,
              reactions = NULL, pinned_at = NULL, pinned_by = NULL
          WHERE id = ANY($1)",
         ids,
@@ -142,16 +142,17 @@ pub async fn forget_what_was_said(db: &mut PgConnection, ids: &[Uuid]) -> Result
     Ok(())
 }
 
-/// Those of these messages of a room that are not deleted, by their numbers.
+/// Those of these messages of a room of which something is left that is their author's, by their numbers: they are not deleted, or
+/// by the author, who said why. (Those are counted as replies no more.)
 ///
 /// # Errors
 /// Those of the database.
-pub async fn living(db: &mut PgConnection, room: RoomId, ids: &[Uuid]) -> Result<Vec<Doomed>> {
+pub async fn doomed(db: &mut PgConnection, room: RoomId, ids: &[Uuid]) -> Result<Vec<Doomed>> {
     Ok(query_as!(
         Doomed,
-        r#"SELECT id AS "id: MessageId", seq, thread_root_id AS "thread_root_id: MessageId"
+        r#"SELECT id AS "id: MessageId", seq, CASE WHEN deleted_at IS NULL THEN thread_root_id END AS "thread_root_id: MessageId"
            FROM messages
-           WHERE id = ANY($2) AND room_id = $1 AND deleted_at IS NULL
+           WHERE id = ANY($2) AND room_id = $1 AND (deleted_at IS NULL OR deleted_by = 'author' AND delete_reason IS NOT NULL)
            ORDER BY seq"#,
         room.0,
         ids

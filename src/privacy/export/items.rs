@@ -175,6 +175,9 @@ pub struct ExportedMessage {
     #[serde(with = "crate::time::option")]
     #[schemars(with = "Option<Time>")]
     pub deleted_at: Option<DateTime<Utc>>,
+    /// Why, if it was the user who deleted it and said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delete_reason: Option<String>,
 }
 
 /// A reaction of the user's.

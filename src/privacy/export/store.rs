@@ -90,8 +90,8 @@ pub(super) async fn touched(db: impl PgExecutor<'_>, room: RoomId, user: &UserId
         r#"SELECT m.id AS "id!: MessageId", m.seq AS "seq!", m.content AS "content!", m.type AS "kind!", m.client_msg_id AS "client_msg_id?",
                m.reply_to AS "reply_to?: MessageId", m.thread_root_id AS "thread_root_id?: MessageId", m.mentions AS "mentions?",
                m.attachments AS "attachments?", m.metadata AS "metadata?", m.created_at AS "created_at!", m.edited_at AS "edited_at?",
-               m.deleted_at AS "deleted_at?", m.is_own AS "is_own!", CASE WHEN m.pinned_by = $4 THEN m.pinned_at END AS pinned_at,
-               m.emojis AS "emojis!", m.reacted_at AS "reacted_at!"
+               m.deleted_at AS "deleted_at?", CASE WHEN m.deleted_by = 'author' THEN m.delete_reason END AS delete_reason, m.is_own AS "is_own!",
+               CASE WHEN m.pinned_by = $4 THEN m.pinned_at END AS pinned_at, m.emojis AS "emojis!", m.reacted_at AS "reacted_at!"
            FROM (
                SELECT *, author_id = $4 AS is_own,
                    ARRAY(SELECT emoji FROM reactions WHERE message_id = messages.id AND user_id = $4 ORDER BY seq) AS emojis,
@@ -126,6 +126,7 @@ pub(super) async fn touched(db: impl PgExecutor<'_>, room: RoomId, user: &UserId
             created_at: row.created_at,
             edited_at: row.edited_at,
             deleted_at: row.deleted_at,
+            delete_reason: row.delete_reason,
         },
         is_own: row.is_own,
         pinned_at: row.pinned_at,

@@ -93,7 +93,7 @@ pub async fn changed(db: impl PgExecutor<'_>, room: RoomId, after: i64, until: i
 }
 
 /// Makes somebody a member. What was said before counts as read. Who comes back stays muted, unless as the owner, for whom
-/// nobody could lift it.
+/// nobody could lift it. Where that takes no number (0), the one of what happened to them before stays: it is that of nothing else.
 ///
 /// # Errors
 /// Those of the database.
@@ -102,7 +102,7 @@ pub async fn put(db: &mut PgConnection, room: RoomId, user: &UserId, role: Role,
         r#"INSERT INTO room_members AS m (room_id, user_id, role, changed_seq, read_seq)
            VALUES ($1, $2, $3, $4, $5)
            ON CONFLICT (room_id, user_id) DO UPDATE
-           SET state = 'joined', role = EXCLUDED.role, joined_at = now(), changed_seq = EXCLUDED.changed_seq,
+           SET state = 'joined', role = EXCLUDED.role, joined_at = now(), changed_seq = GREATEST(m.changed_seq, EXCLUDED.changed_seq),
                read_seq = GREATEST(m.read_seq, EXCLUDED.read_seq),
                muted_until = CASE WHEN EXCLUDED.role = 'owner' THEN NULL ELSE m.muted_until END"#,
         room.0,
@@ -151,14 +151,14 @@ pub async fn mute(db: &mut PgConnection, room: RoomId, user: &UserId, until: Opt
     .await?)
 }
 
-/// Ends a membership; the row stays.
+/// Ends a membership; the row stays, and the number of what happened before, where this takes none (0).
 ///
 /// # Errors
 /// Those of the database.
 pub async fn end(db: &mut PgConnection, room: RoomId, user: &UserId, changed_seq: i64) -> Result<Standing> {
     Ok(change_standing!(
         r#"UPDATE room_members
-           SET state = 'left', changed_seq = $3
+           SET state = 'left', changed_seq = GREATEST(changed_seq, $3)
            WHERE room_id = $1 AND user_id = $2"#,
         room.0,
         user.as_str(),
@@ -168,17 +168,17 @@ pub async fn end(db: &mut PgConnection, room: RoomId, user: &UserId, changed_seq
     .await?)
 }
 
-/// Bans somebody, whether they are a member or were never there.
+/// Bans somebody, whether they are a member or were never there. The number of what happened before stays, where this takes none (0).
 ///
 /// # Errors
 /// Those of the database.
 pub async fn ban(db: &mut PgConnection, room: RoomId, user: &UserId, by: &UserId, reason: Option<&str>, changed_seq: i64) -> Result<Standing> {
     Ok(change_standing!(
-        r#"INSERT INTO room_members (room_id, user_id, state, banned_at, banned_by, ban_reason, changed_seq)
+        r#"INSERT INTO room_members AS m (room_id, user_id, state, banned_at, banned_by, ban_reason, changed_seq)
            VALUES ($1, $2, 'banned', now(), $3, $4, $5)
            ON CONFLICT (room_id, user_id) DO UPDATE
            SET state = 'banned', banned_at = EXCLUDED.banned_at, banned_by = EXCLUDED.banned_by, ban_reason = EXCLUDED.ban_reason,
-               changed_seq = EXCLUDED.changed_seq"#,
+               changed_seq = GREATEST(m.changed_seq, EXCLUDED.changed_seq)"#,
         room.0,
         user.as_str(),
         by.as_str(),
