@@ -42,6 +42,8 @@ export class IresChat extends Acts {
   #syncer;
   /** All rooms, also those of which only a number is known so far. */
   #all = new Map();
+  /** Of these an event was heard before anything else. */
+  #heardOf = new WeakSet();
   #epoch;
   #isRestored = false;
   #waiting = new Set();
@@ -228,6 +230,8 @@ export class IresChat extends Acts {
 
   /** A room as `session.ready` shows it. */
   #listed(overview, isNews) {
+    // Nothing was told of a room that was only heard of: it begins as it is listed, and not before.
+    if (!this.rooms.has(overview.id) && this.#heardOf.has(this.#all.get(overview.id))) this.#all.delete(overview.id);
     const known = this.#all.get(overview.id);
     const room = known ?? this.#add(overview.id, overview.lastSeq);
     if (overview.lastSeq !== room.lastSeq) {
@@ -261,8 +265,12 @@ export class IresChat extends Acts {
   }
 
   #caughtUp(room, changes, marks) {
+    if (!this.rooms.has(room.id)) {
+      // It begins before what is told of it.
+      room.overview(changes.room, marks);
+      this.#show(room, true);
+    }
     const told = room.caughtUp(changes, marks);
-    this.#show(room, true);
     this.#tell(room, told);
     this.emit('room', room);
     for (const [name, data] of room.feed.caughtUp(changes.toSeq)) this.#tell(room, room.apply(name, data));
@@ -293,7 +301,10 @@ export class IresChat extends Acts {
 
   #numbered(name, data, known) {
     const room = known ?? this.#add(data.roomId, data.seq - 1);
-    if (!known) room.feed.isStale = true;
+    if (!known) {
+      room.feed.isStale = true;
+      this.#heardOf.add(room);
+    }
     if (room.feed.hear(data.seq, [name, data])) this.#tell(room, room.apply(name, data));
     else if (room.feed.isStale) this.#syncer.want(room);
   }

@@ -165,6 +165,8 @@ test('an event of a room beyond those that were listed makes it known', async ()
   socket().ready();
   take();
 
+  let [begins, name] = [];
+  one.on('joined', (room) => ([begins, name] = [room.lastSeq, room.name]));
   socket().says('chat:message', message(8));
   await settle();
   assert.deepEqual([one.rooms.size, sync(socket()).payload], [0, { rooms: { den: 7 } }]);
@@ -172,6 +174,24 @@ test('an event of a room beyond those that were listed makes it known', async ()
   await settle();
 
   assert.deepEqual(take(), ['joined Den', 'message number 8']);
+  assert.deepEqual([begins, name, one.rooms.get('den').lastSeq], [7, 'Den', 8], 'what is told later is after what it begins with');
+  one.close();
+});
+
+test('a room of which an event was heard, and no more, begins as it is listed after a reconnect', async () => {
+  const { chat: one, sockets: [first], again, take } = await chat();
+  first.ready();
+  first.says('chat:message', message(8));
+  const second = await again();
+  take();
+
+  second.ready({ rooms: [overview({ lastSeq: 10 })] });
+  second.says('chat:message', message(11));
+  await settle();
+
+  // Whoever keeps a store of their own begins with what `ready` lists: nothing up to there may be told.
+  assert.deepEqual(take(), ['joined Den', 'ready', 'message number 11']);
+  assert.equal(one.rooms.get('den').lastSeq, 11);
   one.close();
 });
 
