@@ -654,7 +654,7 @@ export interface MemberJoined {
 
 /** `chat:room:left`. */
 export interface MemberLeft {
-  /** By whom; missing when the room is gone. */
+  /** By whom; missing when the room is gone, and when it happened at another server. */
   by?: UserId;
   /** How many members the room has now. */
   memberCount: number;
@@ -666,7 +666,7 @@ export interface MemberLeft {
   roomId: RoomId;
   /** Whether it is the one who hears it. */
   self?: boolean;
-  /** The number of the change; `null` in large rooms, where it is told to the leaver only. */
+  /** The number of the change; `null` in large rooms, where it is told to the leaver only, and when it happened at another server. */
   seq: number | null;
   /** When. */
   timestamp: Time;

@@ -229,13 +229,13 @@ pub struct MemberLeft<'a> {
     pub(super) is_self: bool,
     /// Why.
     pub(super) reason: End,
-    /// By whom; missing when the room is gone.
+    /// By whom; missing when the room is gone, and when it happened at another server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) by: Option<&'a UserId>,
     /// The reason that was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) note: Option<&'a str>,
-    /// The number of the change; `null` in large rooms, where it is told to the leaver only.
+    /// The number of the change; `null` in large rooms, where it is told to the leaver only, and when it happened at another server.
     pub(super) seq: Option<i64>,
     /// How many members the room has now.
     pub(super) member_count: i32,

@@ -4,6 +4,7 @@
 //! turn back: so everybody hears of it in the order of its number. Over the size of a quiet room, comings and goings
 //! are counted instead of told, and take no number.
 
+pub mod elsewhere;
 pub mod http;
 pub mod membership;
 pub mod moderation;
@@ -269,23 +270,28 @@ pub async fn delete(app: &App, caller: &AuthUser, room: &RoomRef) -> Result<()> 
     let count = rows::count(&mut change.tx, id, 1, 0).await?;
     rows::delete(&mut change.tx, id, count.last_seq).await?;
     let turn = change.commit().await?;
+    close(app, id, Some(count.last_seq));
+    drop(turn);
+    tracing::info!(room.id = %id, user.id = %caller.id(), "a room was deleted");
+    Ok(())
+}
+
+/// Tells everybody in a room that it is gone, and nothing more of it.
+fn close(app: &App, room: RoomId, seq: Option<i64>) {
     let told = MemberLeft {
-        room_id: id,
+        room_id: room,
         user_id: None,
         is_self: true,
         reason: End::RoomDeleted,
         by: None,
         note: None,
-        seq: Some(count.last_seq),
+        seq,
         member_count: 0,
         timestamp: Utc::now(),
     };
-    app.realtime.tell_room(id, Some(count.last_seq), "chat:room:left", &told);
-    app.realtime.dissolve(id);
-    app.slugs.forget(id);
-    drop(turn);
-    tracing::info!(room.id = %id, user.id = %caller.id(), "a room was deleted");
-    Ok(())
+    app.realtime.tell_room(room, seq, "chat:room:left", &told);
+    app.realtime.dissolve(room);
+    app.slugs.forget(room);
 }
 
 /// Quiet rooms whose size changed since it was last told.

@@ -227,7 +227,7 @@ pub async fn find_each(db: impl PgExecutor<'_>, asked: &[(&UserId, &RoomRef)]) -
 }
 
 /// The rooms that several users are in, by the user's place, each user's newest activity first, at most so many for each. They are looked
-/// up as by [`rooms_of_each`].
+/// up as by [`rooms_of_each`](super::members::store::rooms_of_each).
 ///
 /// # Errors
 /// Those of the database.

@@ -443,10 +443,14 @@ pub async fn watch(app: App) {
 /// for a database that does not answer.
 pub async fn ask_around(app: App) {
     let mut ticks = every(SLOW_EVERY);
-    let mut count: u32 = 0;
+    let (mut count, mut ended): (u32, _) = (0, None);
     loop {
         ticks.tick().await;
         count = count.wrapping_add(1);
+        match app.in_time(lobby::elsewhere::heed(&app, ended)).await {
+            Ok(next) => ended = Some(next),
+            Err(error) => tracing::debug!(%error, "who is out of rooms could not be looked for"),
+        }
         if let Err(error) = app.in_time(app.slow_rooms.refresh(&app.db)).await {
             tracing::debug!(%error, "rooms in slow mode could not be looked for");
         }

@@ -76,6 +76,7 @@ mod presence;
 mod public_keys;
 mod reactions;
 mod receipts;
+mod removals;
 mod requests;
 mod rest;
 mod retention;

@@ -158,7 +158,7 @@ pub async fn mute(db: &mut PgConnection, room: RoomId, user: &UserId, until: Opt
 pub async fn end(db: &mut PgConnection, room: RoomId, user: &UserId, changed_seq: i64) -> Result<Standing> {
     Ok(change_standing!(
         r#"UPDATE room_members
-           SET state = 'left', changed_seq = GREATEST(changed_seq, $3)
+           SET state = 'left', ended_at = now(), changed_seq = GREATEST(changed_seq, $3)
            WHERE room_id = $1 AND user_id = $2"#,
         room.0,
         user.as_str(),
@@ -174,10 +174,10 @@ pub async fn end(db: &mut PgConnection, room: RoomId, user: &UserId, changed_seq
 /// Those of the database.
 pub async fn ban(db: &mut PgConnection, room: RoomId, user: &UserId, by: &UserId, reason: Option<&str>, changed_seq: i64) -> Result<Standing> {
     Ok(change_standing!(
-        r#"INSERT INTO room_members AS m (room_id, user_id, state, banned_at, banned_by, ban_reason, changed_seq)
-           VALUES ($1, $2, 'banned', now(), $3, $4, $5)
+        r#"INSERT INTO room_members AS m (room_id, user_id, state, ended_at, banned_at, banned_by, ban_reason, changed_seq)
+           VALUES ($1, $2, 'banned', now(), now(), $3, $4, $5)
            ON CONFLICT (room_id, user_id) DO UPDATE
-           SET state = 'banned', banned_at = EXCLUDED.banned_at, banned_by = EXCLUDED.banned_by, ban_reason = EXCLUDED.ban_reason,
+           SET state = 'banned', ended_at = EXCLUDED.ended_at, banned_at = EXCLUDED.banned_at, banned_by = EXCLUDED.banned_by, ban_reason = EXCLUDED.ban_reason,
                changed_seq = GREATEST(m.changed_seq, EXCLUDED.changed_seq)"#,
         room.0,
         user.as_str(),
@@ -292,6 +292,30 @@ pub async fn add_first_members(db: &mut PgConnection, room: RoomId, members: &[S
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// A membership that ended; without a user all of the room's, with the room.
+pub struct Ended {
+    /// Where.
+    pub room_id: RoomId,
+    /// Whose.
+    pub user_id: Option<UserId>,
+}
+
+/// Who is out, and which rooms are gone, since a time.
+///
+/// # Errors
+/// Those of the database.
+pub async fn ended_since(db: impl PgExecutor<'_>, since: DateTime<Utc>) -> Result<Vec<Ended>> {
+    Ok(query_as!(
+        Ended,
+        r#"SELECT room_id AS "room_id!: RoomId", user_id AS "user_id: UserId" FROM room_members WHERE ended_at > $1 AND state <> 'joined'
+           UNION ALL
+           SELECT id, NULL FROM rooms WHERE deleted_at > $1"#,
+        since
+    )
+    .fetch_all(db)
+    .await?)
 }
 
 /// A page of the members of each of several rooms, by user id.
