@@ -7,7 +7,7 @@ use crate::{
     pool::{Pool, Transaction},
     trace::{TRACE, TraceId},
 };
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgExecutor,
     migrate::{Migrate, MigrateError, Migrator},
@@ -23,6 +23,8 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// What the connections of requests call themselves.
 const APPLICATION: &str = "ires-chat";
+/// How much longer than the last look a look goes back.
+const OVERLAP: TimeDelta = TimeDelta::seconds(10);
 /// Most bytes of a connection's name: Postgres keeps no more of it (`NAMEDATALEN`).
 const MOST_NAME: usize = 63;
 
@@ -82,6 +84,16 @@ pub fn lasting(options: PgConnectOptions, slow: Duration) -> PgConnectOptions {
 /// Those of the database.
 pub async fn now(db: impl PgExecutor<'_>) -> Result<DateTime<Utc>> {
     Ok(query_scalar!(r#"SELECT now() AS "now!""#).fetch_one(db).await?)
+}
+
+/// From when on to look for what others wrote since the last look, if there was one, and from when on the next time: by this clock, and with
+/// an overlap, for what is being committed just now, and for those who are coming in just now.
+///
+/// # Errors
+/// Those of the database.
+pub async fn look_since(db: &Pool, last: Option<DateTime<Utc>>) -> Result<(DateTime<Utc>, DateTime<Utc>)> {
+    let next = now(db).await? - OVERLAP;
+    Ok((last.unwrap_or(next), next))
 }
 
 /// Begins a transaction with this statement. As long as it lasts, its connection is named after the trace that it serves, where Postgres shows

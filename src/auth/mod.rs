@@ -29,16 +29,14 @@ use crate::{
     time::{Time, every},
     users::{User, UserId, UserType},
 };
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
 use tokens::Claims;
 use uuid::Uuid;
 
-/// How far back a look for ended sessions reaches behind the last one.
-const ENDED_OVERLAP: TimeDelta = TimeDelta::seconds(10);
-/// How often it is looked for them: the contract has a second to find them, tell their sockets and close these.
+/// How often it is looked for ended sessions: the contract has a second to find them, tell their sockets and close these.
 const ENDED_EVERY: Duration = Duration::from_millis(500);
 
 /// Somebody whose token and session were found good. Holding one is the proof.
@@ -265,14 +263,13 @@ pub async fn watch_ended(app: App) {
     }
 }
 
-/// Closes the connections of sessions that ended since `since`, and says from when to look next time: a little overlap, for
-/// what was being committed just now, or logged in with just now.
+/// Closes the connections of sessions that ended since the last look, and says from when to look next time.
 async fn close_ended(app: &App, since: Option<DateTime<Utc>>) -> Result<DateTime<Utc>> {
-    let now = database::now(&app.db).await?;
-    for ended in store::ended_since(&app.db, since.unwrap_or(now - ENDED_OVERLAP)).await? {
+    let (since, next) = database::look_since(&app.db, since).await?;
+    for ended in store::ended_since(&app.db, since).await? {
         end_sessions(app, &ended.user_id, ended.session_id.map_or(Which::All, Which::One));
     }
-    Ok(now - ENDED_OVERLAP)
+    Ok(next)
 }
 
 /// Removes sessions and refresh tokens that have long expired.

@@ -18,25 +18,22 @@ use crate::{
     },
     users::UserId,
 };
-use chrono::{DateTime, TimeDelta, Utc};
-
-/// How much longer than the last look a look goes back: for what was being committed then, and for those who were coming in.
-const OVERLAP: TimeDelta = TimeDelta::seconds(10);
+use chrono::{DateTime, Utc};
 
 /// Takes those out of rooms here who are out of them since a time, and says from when to look next time.
 ///
 /// # Errors
 /// `UNAVAILABLE` without the database, or if a room's turn does not come in time.
 pub async fn heed(app: &App, since: Option<DateTime<Utc>>) -> Result<DateTime<Utc>> {
-    let now = database::now(&app.db).await?;
-    for Ended { room_id, user_id } in members::ended_since(&app.db, since.unwrap_or(now - OVERLAP)).await? {
+    let (since, next) = database::look_since(&app.db, since).await?;
+    for Ended { room_id, user_id } in members::ended_since(&app.db, since).await? {
         match user_id {
             Some(user) => end(app, room_id, &user).await?,
             None if app.realtime.is_heard(room_id) => close(app, room_id, None),
             None => {}
         }
     }
-    Ok(now - OVERLAP)
+    Ok(next)
 }
 
 async fn end(app: &App, room: RoomId, user: &UserId) -> Result<()> {

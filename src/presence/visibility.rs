@@ -13,12 +13,9 @@ use crate::{
     realtime::notification,
     users::UserId,
 };
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
-
-/// How far back a look for changes reaches behind the last one, for what was being committed just then.
-const OVERLAP: TimeDelta = TimeDelta::seconds(10);
 
 /// One's own presence.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -73,11 +70,11 @@ pub async fn set(app: &App, user: &UserId, invisible: bool) -> Result<()> {
 /// `UNAVAILABLE` without the database.
 pub async fn learn(app: &App, since: Option<DateTime<Utc>>) -> Result<DateTime<Utc>> {
     let _turn = app.presence.settings.lock().await;
-    let now = database::now(&app.db).await?;
-    for (user, invisible) in store::visibility_since(&app.db, since.unwrap_or(now - OVERLAP)).await? {
+    let (since, next) = database::look_since(&app.db, since).await?;
+    for (user, invisible) in store::visibility_since(&app.db, since).await? {
         apply(app, &user, invisible);
     }
-    Ok(now - OVERLAP)
+    Ok(next)
 }
 
 /// Shows or hides the user's sockets of this process, and tells them so. What is so already is no change.
