@@ -63,7 +63,9 @@ async fn kills_in_the_middle_of_indexing_leave_a_sound_index() {
 }
 
 async fn is_indexed_up_to_a_block(app: &TestApp, room: &str) {
-    let left = format!("SELECT r.last_message_seq - s.indexed_seq FROM rooms AS r JOIN search_rooms AS s ON s.room_id = r.id WHERE r.id = '{room}'");
+    let left = format!(
+        "SELECT r.last_message_seq - COALESCE(s.indexed_seq, 0) FROM rooms AS r LEFT JOIN search_rooms AS s ON s.room_id = r.id WHERE r.id = '{room}'"
+    );
     eventually("the index", async || app.number(&left).await < 16).await;
 }
 
