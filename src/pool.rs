@@ -4,8 +4,11 @@
 //! Whoever asked gives up, but sqlx takes a connection back by asking whether it lives, and keeps its place until it is told: such
 //! connections would take all places, one after the other, while new ones could be opened. Postgres ends what it was asked after
 //! `statement_timeout`; a connection that says nothing half a second later is dropped, and another may take its place.
+//!
+//! A restart of Postgres ends all connections at once. Once one is found dead, those that were idle then are asked whether they live
+//! before they are used: one request is refused, and not one for each connection.
 
-use crate::config::DatabaseSettings;
+use crate::{config::DatabaseSettings, realtime::lock};
 use futures_util::{
     FutureExt, StreamExt, TryFutureExt, TryStreamExt,
     future::BoxFuture,
@@ -19,6 +22,7 @@ use sqlx::{
 };
 use std::{
     ops::{Deref, DerefMut},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::time::{Instant, timeout, timeout_at};
@@ -35,16 +39,44 @@ const MOMENT: Duration = Duration::from_millis(500);
 pub struct Pool {
     connections: PgPool,
     patience: Duration,
+    losses: Losses,
+}
+
+/// When a connection to the database was last found dead.
+#[derive(Clone, Debug, Default)]
+pub struct Losses(Arc<Mutex<Option<Instant>>>);
+
+impl Losses {
+    /// Notes an error that ends a connection, or that Postgres ends or begins with.
+    pub fn note(&self, error: &Error) {
+        let ends = match error {
+            Error::Io(_) => true,
+            // https://www.postgresql.org/docs/current/errcodes-appendix.html: shutdown by an administrator, by a crash, and not yet up.
+            Error::Database(database) => database.code().is_some_and(|code| ["57P01", "57P02", "57P03"].contains(&code.as_ref())),
+            _ => false,
+        };
+        if ends {
+            *lock(&self.0) = Some(Instant::now());
+        }
+    }
+
+    /// Whether one was found dead after this one had answered for the last time.
+    fn since(&self, idle_for: Duration) -> bool {
+        lock(&self.0).is_some_and(|lost| lost.elapsed() <= idle_for)
+    }
 }
 
 impl Pool {
     /// A pool that connects when it is needed.
     pub fn new(options: PgConnectOptions, settings: &DatabaseSettings) -> Self {
+        let losses = Losses::default();
+        let known = losses.clone();
         let connections = PgPoolOptions::new()
             .test_before_acquire(false)
-            .before_acquire(|connection, state| {
+            .before_acquire(move |connection, state| {
+                let doubtful = state.idle_for > FRESH || known.since(state.idle_for);
                 Box::pin(async move {
-                    if state.idle_for > FRESH {
+                    if doubtful {
                         timeout(MOMENT, connection.ping()).await.map_err(|_| Error::PoolTimedOut)??;
                     }
                     Ok(true)
@@ -56,7 +88,7 @@ impl Pool {
             .acquire_slow_level(LevelFilter::Off)
             .acquire_timeout(settings.database_timeout.min(Duration::from_secs(3)))
             .connect_lazy_with(options);
-        Self { connections, patience: settings.database_timeout }
+        Self { connections, patience: settings.database_timeout, losses }
     }
 
     /// Lends a connection until it is dropped.
@@ -65,7 +97,13 @@ impl Pool {
     /// Those of the database, or that no connection is free.
     pub async fn lend(&self) -> Result<Lent, Error> {
         let connection = self.connections.acquire().await?;
-        Ok(Lent { connection: Some(connection), answered: Instant::now() + self.patience + MOMENT, in_transaction: false })
+        let answered = Instant::now() + self.patience + MOMENT;
+        Ok(Lent { connection: Some(connection), answered, in_transaction: false, losses: self.losses.clone() })
+    }
+
+    /// Where others who lose a connection to the same database note it.
+    pub fn losses(&self) -> Losses {
+        self.losses.clone()
     }
 
     /// Begins a transaction with this statement.
@@ -138,12 +176,15 @@ pub struct Lent {
     answered: Instant,
     /// Whether it may be in a transaction: said before Postgres knows of it, so that whoever is given up meanwhile leaves none.
     in_transaction: bool,
+    losses: Losses,
 }
 
 impl Lent {
     /// What is answered to the first question.
     async fn in_time<'a, T>(&'a mut self, ask: impl FnOnce(&'a mut PgConnection) -> BoxFuture<'a, Result<T, Error>>) -> Result<T, Error> {
-        timeout_at(self.answered, ask(&mut *self)).await.unwrap_or(Err(Error::PoolTimedOut))
+        let (answered, losses) = (self.answered, self.losses.clone());
+        let answer = timeout_at(answered, ask(&mut *self)).await.unwrap_or(Err(Error::PoolTimedOut));
+        answer.inspect_err(|error| losses.note(error))
     }
 }
 
@@ -168,9 +209,11 @@ impl Drop for Lent {
         let end = self.answered.max(Instant::now() + MOMENT);
         if self.in_transaction {
             connection.close_on_drop();
+            let losses = self.losses.clone();
             let give_back = async move {
-                if raw_sql("ROLLBACK").execute(&mut *connection).await.is_ok() {
-                    connection.return_to_pool().await;
+                match raw_sql("ROLLBACK").execute(&mut *connection).await {
+                    Ok(_) => connection.return_to_pool().await,
+                    Err(error) => losses.note(&error),
                 }
             };
             tokio::spawn(timeout_at(end, give_back));

@@ -166,6 +166,25 @@ async fn p9_connections_terminated() {
     assert_eq!(app.get("/readyz").await.status, 200);
 }
 
+/// A restart ends all connections at once: whoever asks first finds it out for all.
+#[tokio::test]
+async fn p9_connections_that_were_all_ended_refuse_one_request_and_not_one_each() {
+    let app = TestApp::start().await;
+    let alice = app.user("alice").await;
+    for _ in 0..3 {
+        assert!(join_all((0..24).map(|_| alice.get("/rooms"))).await.iter().all(|reply| reply.status == 200));
+        let cut = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+            WHERE datname = current_database() AND application_name = 'ires-chat'";
+        assert!(app.rows(cut).await.len() >= 4);
+
+        let mut refused = 0;
+        for _ in 0..12 {
+            refused += usize::from(alice.get("/rooms").await.status == 503);
+        }
+        assert!(refused <= 1, "{refused} of 12");
+    }
+}
+
 const METRICS: &str = "a-token-for-prometheus-alone";
 
 /// How many connections of the pool are in this state.

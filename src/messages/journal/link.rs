@@ -1,6 +1,7 @@
 //! The journal's connection: what it asks of the database, in what time, and how to find out what became of it.
 
 use super::{super::store, Draft, Message, columns::Columns, statement};
+use crate::pool::Losses;
 use chrono::{DateTime, Utc};
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions, query, query_scalar};
 use std::{collections::HashMap, time::Duration};
@@ -26,6 +27,7 @@ struct Backend {
 pub(super) struct Link {
     database: PgConnectOptions,
     patience: Duration,
+    losses: Losses,
     backend: Option<Backend>,
     /// The database's time of the last batch that is known to be committed.
     last_commit: Option<DateTime<Utc>>,
@@ -39,9 +41,9 @@ pub(super) struct Stored {
 
 impl Link {
     /// A link that connects when it is needed.
-    pub fn new(database: PgConnectOptions, patience: Duration) -> Self {
+    pub fn new(database: PgConnectOptions, patience: Duration, losses: Losses) -> Self {
         let database = database.application_name("ires-chat journal").options([("lock_timeout", LOCK_TIMEOUT_MS)]);
-        Self { database, patience, backend: None, last_commit: None }
+        Self { database, patience, losses, backend: None, last_commit: None }
     }
 
     /// Cuts the connection; says which backend may still be at work on what it was asked last.
@@ -64,7 +66,8 @@ impl Link {
     /// may not speak, or the room is gone, none of its messages is stored, and [`refusals`](Self::refusals) tells why. The answer is
     /// in the order of the drafts. In doubt when it does not come in time: [`sqlx::Error::PoolTimedOut`].
     pub async fn store(&mut self, drafts: &[&Draft]) -> Result<Vec<Option<Stored>>, sqlx::Error> {
-        timeout(self.patience, self.execute(drafts)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        let stored = timeout(self.patience, self.execute(drafts)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        stored.inspect_err(|error| self.losses.note(error))
     }
 
     async fn execute(&mut self, drafts: &[&Draft]) -> Result<Vec<Option<Stored>>, sqlx::Error> {

@@ -18,6 +18,7 @@ use super::{Message, MessageId};
 use crate::{
     auth::AuthUser,
     error::{Error, Result},
+    pool::Losses,
     realtime::{Realtime, wire::Outbox},
     rooms::{RoomId, turns::Turns},
     trace::TraceId,
@@ -146,9 +147,9 @@ pub struct Journal {
 
 impl Journal {
     /// Starts the journal's tasks, which end when the journal is dropped and everything in it is answered.
-    pub fn start(database: PgConnectOptions, patience: Duration, realtime: Arc<Realtime>, turns: Arc<Turns>) -> Self {
+    pub fn start(database: PgConnectOptions, patience: Duration, losses: Losses, realtime: Arc<Realtime>, turns: Arc<Turns>) -> Self {
         let (queue, entries) = unbounded_channel();
-        let writer = Writer::new(Link::new(database, patience), patience, realtime, turns, entries);
+        let writer = Writer::new(Link::new(database, patience, losses), patience, realtime, turns, entries);
         tokio::spawn(async move {
             // Without its writer the server could only refuse: better to be started anew, by whoever looks after it.
             if AssertUnwindSafe(writer.run()).catch_unwind().await.is_err() {
