@@ -190,7 +190,8 @@ async fn an_index_of_searches_that_lost_something_is_found() {
     for _ in 0..8 {
         alice.say(&room, "hay").await;
     }
-    eventually("the index", async || app.number("SELECT COALESCE(max(indexed_seq), 0) FROM search_rooms").await >= 8).await;
+    // How many of the others are, depends on when it began: too few for a block wait.
+    eventually("the index", async || app.number("SELECT COALESCE(max(indexed_seq), 0) FROM search_rooms").await >= 1).await;
     app.stop();
     assert_eq!(examined(&app, &[]), (Some(0), Vec::new()), "healthy");
 
