@@ -98,7 +98,7 @@ async fn a_server_in_whose_database_a_backup_takes_the_place_of_the_history_ends
 
     app.database.replace_with(&restored).await;
 
-    assert_eq!(app.ended(Duration::from_secs(60)).await.code(), Some(69));
+    assert_eq!(app.ended(Duration::from_mins(1)).await.code(), Some(69));
     assert!(app.logs().contains("the database holds another history than before"), "it says why");
     app.start_again();
     let alice = app.log_in("alice").await;
