@@ -5,6 +5,7 @@ use crate::{
     error::{Error, Result},
     metrics,
     pool::{Pool, Transaction},
+    time::every,
     trace::{TRACE, TraceId},
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -23,6 +24,8 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// What the connections of requests call themselves.
 const APPLICATION: &str = "ires-chat";
+/// How often it is looked whether the database is still the same.
+const LOOK: Duration = Duration::from_secs(1);
 /// How much longer than the last look a look goes back.
 const OVERLAP: TimeDelta = TimeDelta::seconds(10);
 /// Most bytes of a connection's name: Postgres keeps no more of it (`NAMEDATALEN`).
@@ -282,8 +285,20 @@ pub async fn expect_schema(db: &mut PgConnection) -> Result<(), String> {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn epoch(db: &mut PgConnection) -> Result<Uuid> {
+pub async fn epoch(db: impl PgExecutor<'_>) -> Result<Uuid> {
     Ok(query_scalar!("SELECT epoch FROM database_identity").fetch_one(db).await?)
+}
+
+/// Waits until the database holds another history than this one: a backup was restored in its place while the server went on.
+pub async fn is_replaced(db: &Pool, history: Uuid) {
+    let mut ticks = every(LOOK);
+    loop {
+        ticks.tick().await;
+        // Whether it is away, or is being restored just now, is for others to say.
+        if epoch(db).await.is_ok_and(|epoch| epoch != history) {
+            return;
+        }
+    }
 }
 
 /// Whether the database answers.

@@ -96,7 +96,7 @@ pub async fn create(options: &PgConnectOptions, archive: &Path, pg_bin: Option<P
         format: FORMAT,
         program: concat!("ires-chat ", env!("CARGO_PKG_VERSION")).to_owned(),
         made_at: time::format(Utc::now()),
-        epoch: database::epoch(&mut tx).await.map_err(|error| error.to_string())?,
+        epoch: database::epoch(&mut *tx).await.map_err(|error| error.to_string())?,
         schema,
         server_version: store::server_version(&mut tx).await.map_err(said)?,
         bytes: 0,

@@ -6,6 +6,7 @@ use axum::Router;
 use ires_chat::{
     app::App,
     config::{HttpSettings, Settings},
+    database,
     draining::DrainSettings,
     server,
     systemd::Systemd,
@@ -15,6 +16,8 @@ use tokio::{net::TcpListener, sync::watch};
 
 /// What the end may take when all is drained: connections to the database are closed, what is left of telemetry is sent.
 const LAST: Duration = Duration::from_secs(5);
+/// Why it ends by itself.
+const REPLACED: &str = "the database holds another history than before, such as a restored backup: start the server anew";
 
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(settings: Settings) -> Result<(), Failure> {
@@ -48,6 +51,9 @@ pub async fn prepare(settings: Settings, systemd: &Systemd) -> Result<App, Failu
 }
 
 /// Serves until a signal, and says where. A second signal ends it at once.
+///
+/// It ends as well when the database holds another history all of a sudden: its clients are to start over, and so must all that it knows of
+/// that database.
 pub async fn listen(
     listener: TcpListener,
     app: App,
@@ -57,6 +63,7 @@ pub async fn listen(
 ) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(failed)?;
     let DrainSettings { drain_delay, drain_timeout, .. } = app.settings.draining;
+    let (db, history) = (app.db.clone(), app.epoch);
     let mut signals = Signals::new()?;
     let (stop, stopped) = watch::channel(false);
     let mut serving = pin!(server::serve(listener, app, pages, stopped));
@@ -65,15 +72,16 @@ pub async fn listen(
         tracing::debug!("nobody reads where it listens");
     }
     systemd.ready(&format!("Serving on http://{address}"));
-    tokio::select! {
+    let why = tokio::select! {
         ended = serving.as_mut() => return ended.map_err(failed),
-        () = signals.next() => {}
+        () = signals.next() => Ok(()),
+        () = database::is_replaced(&db, history) => Err(Failure::Unavailable(REPLACED.to_owned())),
         never = systemd.keep_watch() => match never {},
-    }
+    };
     systemd.stopping("Finishing what was begun, and sending clients away", drain_delay + drain_timeout + LAST);
     let _ = stop.send(true);
     tokio::select! {
-        ended = serving => ended.map_err(failed),
+        ended = serving => ended.map_err(failed).and(why),
         () = signals.next() => Err(Failure::Failed("ended by a second signal, before all was finished".to_owned())),
         never = systemd.keep_watch() => match never {},
     }

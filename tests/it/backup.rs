@@ -5,6 +5,7 @@ use std::{
     io::Write,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, test_kill_process};
@@ -82,6 +83,29 @@ async fn what_was_backed_up_is_what_is_restored_and_clients_are_told_to_start_ov
     assert_eq!((&synced["epoch"], &synced["rooms"][0]["reset"]), (&socket.ready["epoch"], &json!(true)), "{synced}");
     assert!(done.stdout.contains(text(&socket.ready["epoch"])));
     socket.say(&room, "it goes on").await;
+}
+
+/// Else it would go on with the new history under the name of the old one, whose numbers its clients believe to have heard.
+#[tokio::test]
+async fn a_server_in_whose_database_a_backup_takes_the_place_of_the_history_ends_and_its_clients_start_over() {
+    let dir = TempDir::new();
+    let (mut app, room, archive) = backed_up(&dir).await;
+    let restored = Database::empty().await;
+    assert_eq!(backup(&["restore", &archive], restored.url()).code, Some(0));
+    let alice = app.log_in("alice").await;
+    let old_epoch = alice.connect().await.ready["epoch"].clone();
+    alice.say(&room, "after the backup").await;
+
+    app.database.replace_with(&restored).await;
+
+    assert_eq!(app.ended(Duration::from_mins(1)).await.code(), Some(69));
+    assert!(app.logs().contains("the database holds another history than before"), "it says why");
+    app.start_again();
+    let alice = app.log_in("alice").await;
+    let socket = alice.connect().await;
+    assert_ne!(socket.ready["epoch"], old_epoch);
+    socket.say(&room, "it goes on").await;
+    assert_eq!(app.stop().code(), Some(0), "this history is the one that it began with");
 }
 
 #[tokio::test]

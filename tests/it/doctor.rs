@@ -1,7 +1,8 @@
 //! `ires-chat doctor`: every invariant, broken by hand, is found and named. Contract section 9.
 
+use ires_chat::database::MIGRATIONS;
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, migrate::Migrate};
 
 use crate::support::{
     Database, Den, TestApp,
@@ -38,6 +39,44 @@ async fn lively(app: &TestApp) -> (String, String, String) {
     let last_but_one = alices.say(&room, "last but one").await;
     alices.emit_ok("chat:message", &json!({ "roomId": room, "content": "last", "replyTo": last_but_one["id"] })).await;
     (room, text(&first["id"]).to_owned(), text(&reply["id"]).to_owned())
+}
+
+/// What the first migrations made, as servers of that time left it: renamings took numbers and kept them nowhere.
+const OLD: &str = "
+    INSERT INTO users (id) VALUES ('alice'), ('bob');
+    INSERT INTO rooms (id, slug, type, name, created_by, member_count, last_seq, last_message_seq)
+    VALUES ('01890a5d-ac96-774b-bcce-b30209000001', 'renamed-last', 'group', 'x', 'alice', 2, 3, 2),
+        ('01890a5d-ac96-774b-bcce-b30209000002', 'renamed-before', 'group', 'x', 'alice', 2, 4, 4),
+        ('01890a5d-ac96-774b-bcce-b30209000003', 'never-renamed', 'group', 'x', 'alice', 2, 3, 2);
+    INSERT INTO room_members (room_id, user_id, role, changed_seq)
+    SELECT id, 'alice', 'owner', 0 FROM rooms UNION ALL SELECT id, 'bob', 'member', CASE slug WHEN 'never-renamed' THEN 3 ELSE 0 END FROM rooms;
+    INSERT INTO messages (room_id, seq, id, author_id, type, content, rev)
+    SELECT id, seq, gen_random_uuid(), 'alice', 'text', 'hello', seq
+    FROM rooms JOIN (VALUES ('renamed-last', 1), ('renamed-last', 2), ('renamed-before', 1), ('renamed-before', 4), ('never-renamed', 1), ('never-renamed', 2))
+        AS said (slug, seq) USING (slug)";
+
+#[tokio::test]
+async fn an_old_database_is_healthy_once_it_is_migrated_and_whoever_was_away_misses_nothing() {
+    let database = Database::empty().await;
+    let mut db = PgConnection::connect(database.url()).await.unwrap();
+    db.ensure_migrations_table(&MIGRATIONS.table_name).await.unwrap();
+    for migration in MIGRATIONS.iter().filter(|migration| migration.version < 20_261_126_000_000) {
+        db.apply(&MIGRATIONS.table_name, migration).await.unwrap();
+    }
+    db.execute(OLD).await.unwrap();
+    let mut app = TestApp::on(database, &[]);
+    assert_eq!(examined(&app, &[]), (Some(0), Vec::new()), "migrated");
+
+    let bob = app.user("bob").await;
+    for (room, last) in [("renamed-last", 3), ("renamed-before", 4), ("never-renamed", 3)] {
+        let changes = bob.get(&format!("/rooms/{room}/changes?since=1")).await.expect(200);
+        assert_eq!((int(&changes["toSeq"]), changes["messages"].as_array().unwrap().len()), (last, 1), "{changes}");
+        assert_eq!(int(&bob.say(room, "it goes on").await["seq"]), last + 1);
+    }
+    app.stop();
+    assert_eq!(examined(&app, &[]), (Some(0), Vec::new()), "used");
+    app.execute("DELETE FROM messages WHERE content = 'it goes on'").await;
+    assert_eq!(examined(&app, &[]).0, Some(1), "what is lost from now on is missed");
 }
 
 #[tokio::test]
@@ -151,7 +190,8 @@ async fn an_index_of_searches_that_lost_something_is_found() {
     for _ in 0..8 {
         alice.say(&room, "hay").await;
     }
-    eventually("the index", async || app.number("SELECT COALESCE(max(indexed_seq), 0) FROM search_rooms").await >= 8).await;
+    // How many of the others are, depends on when it began: too few for a block wait.
+    eventually("the index", async || app.number("SELECT COALESCE(max(indexed_seq), 0) FROM search_rooms").await >= 1).await;
     app.stop();
     assert_eq!(examined(&app, &[]), (Some(0), Vec::new()), "healthy");
 

@@ -4,7 +4,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{Reply, TestApp, json::text};
+use crate::support::{Reply, TestApp, ires_chat, json::text};
 
 const NAME: &str = "$serde_json::private::RawValue";
 
@@ -69,4 +69,37 @@ async fn no_message_makes_its_room_unreadable() {
     let said = socket.emit_ok("chat:message", &json!({ "content": NAME, "metadata": { "a": NAME } })).await;
     assert_eq!(alice.history("general").await[1]["metadata"], said["metadata"]);
     app.user("bob").await.connect().await;
+}
+
+#[tokio::test]
+async fn what_was_stored_before_it_was_refused_makes_no_room_unreadable_after_the_upgrade() {
+    let mut app = TestApp::start().await;
+    let alice = app.user("alice").await;
+    for content in ["named", "deep", "attached", "reacted to", "healthy"] {
+        alice.say("general", content).await;
+    }
+    let healthy = json!({ "a": [{ "b": NAME }] });
+    app.execute(&format!(
+        r#"UPDATE messages SET metadata = '{{"a": {{"{NAME}": "]"}}}}' WHERE content = 'named';
+           UPDATE messages SET metadata = ('{{"a": ' || repeat('[', 200) || repeat(']', 200) || '}}')::jsonb WHERE content = 'deep';
+           UPDATE messages SET attachments = '[{{"{NAME}": "]"}}]' WHERE content = 'attached';
+           UPDATE messages SET metadata = '{healthy}' WHERE content = 'healthy';
+           WITH reacted AS (UPDATE messages SET reactions = '{{"{NAME}": 1, "👍": 1}}', rev = 6 WHERE content = 'reacted to' RETURNING *)
+           INSERT INTO reactions (message_id, emoji, user_id, room_id, seq)
+           SELECT id, emoji, 'alice', room_id, 6 FROM reacted CROSS JOIN UNNEST(ARRAY['{NAME}', '👍']) AS emoji;
+           UPDATE rooms SET last_seq = 6 WHERE slug = 'general'"#
+    ))
+    .await;
+    assert_eq!(alice.get("/rooms/general/messages").await.refused(500), "INTERNAL_ERROR");
+
+    app.execute("DELETE FROM _sqlx_migrations WHERE version = 20261128000072").await;
+    app.restart();
+
+    let history = app.stranger("alice").history("general").await;
+    let shown: Vec<_> = history.iter().map(|message| json!([message["metadata"], message["attachments"], message["reactions"]])).collect();
+    let bare = json!([null, [], {}]);
+    assert_eq!(shown, [bare.clone(), bare.clone(), bare, json!([null, [], { "👍": 1 }]), json!([healthy, [], {}])]);
+    app.stop();
+    let examined = ires_chat(&["doctor"], &[("DATABASE_URL", app.database.url())]);
+    assert_eq!(examined.code, Some(0), "{}", examined.stdout);
 }

@@ -47,6 +47,13 @@ impl Database {
     pub fn url(&self) -> &str {
         &self.url
     }
+
+    /// Puts a copy of another database in the place of this one, cutting whoever is connected. Both are in the cluster of all tests.
+    pub async fn replace_with(&self, other: &Self) {
+        let server = cluster::shared();
+        server.drop_database(&self.name).await;
+        server.create_database(&self.name, Some(&other.name)).await;
+    }
 }
 
 impl Drop for Database {
