@@ -149,6 +149,25 @@ async fn a_revocation_whose_caller_hung_up_closes_the_sessions_sockets_all_the_s
 }
 
 #[tokio::test]
+async fn who_comes_in_while_being_removed_hears_nothing_more_of_the_room() {
+    let app = TestApp::with(&PATIENT).await;
+    let (alice, bob) = (app.user("alice").await, app.user("bob").await);
+    let room = alice.create_room_with("den", &[&bob]).await;
+    let gate = commits_wait_at_a_gate(&app, "room_members").await;
+    let removal = tokio::spawn(alice.request(reqwest::Method::DELETE, &format!("/rooms/{room}/members/bob")).send());
+    someone_waits(&app, 1).await;
+    let socket = bob.connect().await;
+    let rooms = socket.ready["rooms"].as_array().unwrap();
+    assert!(rooms.iter().any(|one| one["id"] == room), "it is not committed yet");
+
+    let_go(gate).await;
+    assert_eq!(removal.await.unwrap().unwrap().status(), 204);
+
+    alice.say(&room, "bob is gone, is he not?").await;
+    socket.expect_silence("chat:message").await;
+}
+
+#[tokio::test]
 async fn a_join_that_was_committed_too_late_to_be_answered_is_complete_when_tried_again() {
     let app = TestApp::with(&[("CHAT_DATABASE_TIMEOUT", "3s")]).await;
     let (alice, bob) = (app.user("alice").await, app.user("bob").await);
