@@ -379,9 +379,7 @@ fn on_logout(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
         let Incoming { app, connection, .. } = incoming;
         let user = connection.user()?;
         connection.set_logs_out(true);
-        let ended = auth::log_out(&app, &user, all_devices).await;
-        connection.set_logs_out(ended.is_ok());
-        ended?;
+        auth::log_out(&app, &user, all_devices).await?;
         connection.notify("auth.logout", "info", "Logged out.", &LoggedOut { session_id: user.session_id, all_devices });
         presence::update(&app, &connection, user.id(), false);
         Ok(Answer::of(&Nothing {})?.warn(warnings).then_close().into())

@@ -168,6 +168,20 @@ async fn who_comes_in_while_being_removed_hears_nothing_more_of_the_room() {
 }
 
 #[tokio::test]
+async fn a_log_out_that_was_committed_too_late_to_be_answered_ends_the_socket_all_the_same() {
+    let app = TestApp::with(&[("CHAT_DATABASE_TIMEOUT", "6s")]).await;
+    let socket = app.user("alice").await.connect().await;
+    dawdle_with(&app, "sessions", 3.1).await;
+
+    let first = socket.emit("auth:logout", &json!({})).await;
+
+    assert_eq!(first["error"]["code"], "UNAVAILABLE", "{first}");
+    let revoked = "SELECT count(*) FROM sessions WHERE revoked_at IS NOT NULL";
+    eventually("the revocation", async || app.number(revoked).await == 1).await;
+    socket.disconnected().await;
+}
+
+#[tokio::test]
 async fn a_join_that_was_committed_too_late_to_be_answered_is_complete_when_tried_again() {
     let app = TestApp::with(&[("CHAT_DATABASE_TIMEOUT", "3s")]).await;
     let (alice, bob) = (app.user("alice").await, app.user("bob").await);
