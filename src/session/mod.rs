@@ -335,11 +335,13 @@ fn on_login(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
         let user_type = fields.text("userType", Length::new(1, 32));
         let warnings = fields.finish()?;
         let Incoming { app, connection, .. } = incoming;
-        let known = connection.known_user();
         if connection.is_closed() {
             return Err(Error::Revoked);
         }
-        let user = match log_in(&app, &token, user_type.as_deref(), connection.namespace()).await {
+        let found = log_in(&app, &token, user_type.as_deref(), connection.namespace()).await;
+        // Only now: an earlier log-in that took too long to be answered may just have been done.
+        let known = connection.known_user();
+        let user = match found {
             Ok(user) => user,
             // Who is in stays in; who is not, is out.
             Err(error) if known.is_some() || matches!(error, Error::Unavailable) => return Err(error),

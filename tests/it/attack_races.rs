@@ -182,6 +182,33 @@ async fn a_log_out_that_was_committed_too_late_to_be_answered_ends_the_socket_al
 }
 
 #[tokio::test]
+async fn who_logs_in_again_while_the_first_log_in_is_still_under_way_is_let_in_once() {
+    let app = TestApp::with(&[("CHAT_DATABASE_TIMEOUT", "3s"), ("CHAT_AUTH_TIMEOUT", "60s")]).await;
+    let (alice, bob, carol) = (app.user("alice").await, app.stranger("bob"), app.stranger("carol"));
+    let socket = app.dial().open().await.unwrap();
+    // Two seconds for whoever comes for the first time, one after the other: bob waits for carol.
+    dawdle_with(&app, "sessions", 1.0).await;
+    let coming = tokio::spawn(async move { carol.get("/users/me").await });
+    let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    eventually("carol's coming", async || app.number(sleeping).await == 1).await;
+    let login = json!({ "token": bob.token });
+    for _ in 0..2 {
+        // The first takes too long to be answered, and is done while the second waits for its answer.
+        socket.emit("auth:login", &login).await;
+    }
+    coming.await.unwrap();
+    dawdle_no_more(&app).await;
+
+    socket.emit_ok("auth:login", &login).await;
+
+    alice.create_room_with("den", &[&bob]).await;
+    socket.expect("chat:room:created").await;
+    socket.expect_silence("chat:room:created").await;
+    let ready = socket.seen("system:notification").into_iter().filter(|one| one["type"] == "session.ready");
+    assert_eq!(ready.count(), 1);
+}
+
+#[tokio::test]
 async fn a_join_that_was_committed_too_late_to_be_answered_is_complete_when_tried_again() {
     let app = TestApp::with(&[("CHAT_DATABASE_TIMEOUT", "3s")]).await;
     let (alice, bob) = (app.user("alice").await, app.user("bob").await);
