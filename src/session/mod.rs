@@ -488,7 +488,7 @@ fn look_after(app: &App, connection: &Connection) {
         let left = user.expires_at - Utc::now();
         if has_expired(app, &user) {
             connection.refuse(Error::TokenExpired);
-        } else if left <= within(settings.token_expiring_notice) && connection.take_expiring_notice() {
+        } else if left <= within(settings.token_expiring_notice) && !connection.awaits_snapshot() && connection.take_expiring_notice() {
             let data = TokenExpiring { in_ms: left.num_milliseconds().max(0), token_expires_at: user.expires_at };
             connection.notify("auth.expiring", "warning", "The token expires: emit auth:login with a new one.", &data);
         }

@@ -7,7 +7,7 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::task::JoinHandle;
 
-use crate::support::{TestApp, TestUser, eventually, json::text};
+use crate::support::{TestApp, TestUser, eventually, json::text, token};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -206,6 +206,22 @@ async fn who_logs_in_again_while_the_first_log_in_is_still_under_way_is_let_in_o
     socket.expect_silence("chat:room:created").await;
     let ready = socket.seen("system:notification").into_iter().filter(|one| one["type"] == "session.ready");
     assert_eq!(ready.count(), 1);
+}
+
+#[tokio::test]
+async fn who_comes_with_a_token_that_ends_soon_is_shown_everything_before_being_told_so() {
+    let app = TestApp::with(&PATIENT).await;
+    let alice = app.holder("alice", token::expiring("alice", 50));
+    alice.get("/users/me").await.expect(200);
+    let tables = holding(&app, "LOCK TABLE room_members IN ACCESS EXCLUSIVE MODE").await;
+    let socket = alice.dial().open().await.unwrap();
+    someone_waits(&app, 1).await;
+    // Long enough for the server to look after its sockets.
+    spend(SECOND).await;
+    let_go(tables).await;
+
+    assert_eq!(socket.next_event().await.1["type"], "session.ready");
+    socket.expect_notification("auth.expiring").await;
 }
 
 #[tokio::test]
