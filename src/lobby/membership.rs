@@ -295,11 +295,12 @@ pub(super) async fn end(app: &App, mut change: Change, user: &UserId, role: Role
 }
 
 /// Commits a change after which somebody is out. They hear nothing more of the room even before the commit: should its answer
-/// be lost, nobody who is out may hear on.
+/// be lost, nobody who is out may hear on. And again after it, for a connection that came in meanwhile, and was still found to be in.
 async fn commit_without(app: &App, change: Change, user: &UserId) -> Result<Turn> {
     let room = change.seat.room.id;
     app.realtime.detach(user, room);
     let committed = change.commit().await;
+    app.realtime.detach(user, room);
     if committed.is_err() {
         match members::standing(&app.db, room, user).await {
             Ok(Some(standing)) if standing.is_joined() => app.realtime.attach(user, room),

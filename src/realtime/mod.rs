@@ -167,10 +167,10 @@ impl Realtime {
     }
 
     /// Makes a connection that of a user, behind a gate: from now on what the user hears waits for [`open`](Self::open).
-    /// A connection that is gone stays gone: then this says no.
+    /// A connection that is gone stays gone, and one that is somebody's stays theirs: then this says no.
     pub fn close_gate(&self, connection: &Arc<Connection>, user: &Arc<AuthUser>, slot: Slot<UserId>) -> bool {
         let mut connections = lock(&self.connections);
-        if !connections.all.contains_key(&connection.id) {
+        if !connections.all.contains_key(&connection.id) || connection.known_user().is_some() {
             return false;
         }
         connection.close_gate();

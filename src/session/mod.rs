@@ -335,11 +335,13 @@ fn on_login(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
         let user_type = fields.text("userType", Length::new(1, 32));
         let warnings = fields.finish()?;
         let Incoming { app, connection, .. } = incoming;
-        let known = connection.known_user();
         if connection.is_closed() {
             return Err(Error::Revoked);
         }
-        let user = match log_in(&app, &token, user_type.as_deref(), connection.namespace()).await {
+        let found = log_in(&app, &token, user_type.as_deref(), connection.namespace()).await;
+        // Only now: an earlier log-in that took too long to be answered may just have been done.
+        let known = connection.known_user();
+        let user = match found {
             Ok(user) => user,
             // Who is in stays in; who is not, is out.
             Err(error) if known.is_some() || matches!(error, Error::Unavailable) => return Err(error),
@@ -379,9 +381,7 @@ fn on_logout(mut incoming: Incoming) -> BoxFuture<'static, Result<Outcome>> {
         let Incoming { app, connection, .. } = incoming;
         let user = connection.user()?;
         connection.set_logs_out(true);
-        let ended = auth::log_out(&app, &user, all_devices).await;
-        connection.set_logs_out(ended.is_ok());
-        ended?;
+        auth::log_out(&app, &user, all_devices).await?;
         connection.notify("auth.logout", "info", "Logged out.", &LoggedOut { session_id: user.session_id, all_devices });
         presence::update(&app, &connection, user.id(), false);
         Ok(Answer::of(&Nothing {})?.warn(warnings).then_close().into())
@@ -488,7 +488,7 @@ fn look_after(app: &App, connection: &Connection) {
         let left = user.expires_at - Utc::now();
         if has_expired(app, &user) {
             connection.refuse(Error::TokenExpired);
-        } else if left <= within(settings.token_expiring_notice) && connection.take_expiring_notice() {
+        } else if left <= within(settings.token_expiring_notice) && !connection.awaits_snapshot() && connection.take_expiring_notice() {
             let data = TokenExpiring { in_ms: left.num_milliseconds().max(0), token_expires_at: user.expires_at };
             connection.notify("auth.expiring", "warning", "The token expires: emit auth:login with a new one.", &data);
         }

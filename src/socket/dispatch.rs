@@ -134,7 +134,11 @@ pub(super) async fn begin(job: Job) {
             pending.answer_now(Err(error));
             connection.close();
         }
-        Err(error) => pending.answer_now(Err(error)),
+        Err(error) => {
+            // Should it be carried out all the same, its connection is closed as by any other end of its session.
+            pending.connection.set_logs_out(false);
+            pending.answer_now(Err(error));
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::task::JoinHandle;
 
-use crate::support::{TestApp, TestUser, eventually, json::text};
+use crate::support::{TestApp, TestUser, eventually, json::text, token};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -146,6 +146,82 @@ async fn a_revocation_whose_caller_hung_up_closes_the_sessions_sockets_all_the_s
     let revoked = "SELECT count(*) FROM sessions WHERE revoked_at IS NOT NULL";
     eventually("the revocation", async || app.number(revoked).await == 1).await;
     eventually("the end of the socket", async || !socket.is_live()).await;
+}
+
+#[tokio::test]
+async fn who_comes_in_while_being_removed_hears_nothing_more_of_the_room() {
+    let app = TestApp::with(&PATIENT).await;
+    let (alice, bob) = (app.user("alice").await, app.user("bob").await);
+    let room = alice.create_room_with("den", &[&bob]).await;
+    let gate = commits_wait_at_a_gate(&app, "room_members").await;
+    let removal = tokio::spawn(alice.request(reqwest::Method::DELETE, &format!("/rooms/{room}/members/bob")).send());
+    someone_waits(&app, 1).await;
+    let socket = bob.connect().await;
+    let rooms = socket.ready["rooms"].as_array().unwrap();
+    assert!(rooms.iter().any(|one| one["id"] == room), "it is not committed yet");
+
+    let_go(gate).await;
+    assert_eq!(removal.await.unwrap().unwrap().status(), 204);
+
+    alice.say(&room, "bob is gone, is he not?").await;
+    socket.expect_silence("chat:message").await;
+}
+
+#[tokio::test]
+async fn a_log_out_that_was_committed_too_late_to_be_answered_ends_the_socket_all_the_same() {
+    let app = TestApp::with(&[("CHAT_DATABASE_TIMEOUT", "6s")]).await;
+    let socket = app.user("alice").await.connect().await;
+    dawdle_with(&app, "sessions", 3.1).await;
+
+    let first = socket.emit("auth:logout", &json!({})).await;
+
+    assert_eq!(first["error"]["code"], "UNAVAILABLE", "{first}");
+    let revoked = "SELECT count(*) FROM sessions WHERE revoked_at IS NOT NULL";
+    eventually("the revocation", async || app.number(revoked).await == 1).await;
+    socket.disconnected().await;
+}
+
+#[tokio::test]
+async fn who_logs_in_again_while_the_first_log_in_is_still_under_way_is_let_in_once() {
+    let app = TestApp::with(&[("CHAT_DATABASE_TIMEOUT", "3s"), ("CHAT_AUTH_TIMEOUT", "60s")]).await;
+    let (alice, bob, carol) = (app.user("alice").await, app.stranger("bob"), app.stranger("carol"));
+    let socket = app.dial().open().await.unwrap();
+    // Two seconds for whoever comes for the first time, one after the other: bob waits for carol.
+    dawdle_with(&app, "sessions", 1.0).await;
+    let coming = tokio::spawn(async move { carol.get("/users/me").await });
+    let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    eventually("carol's coming", async || app.number(sleeping).await == 1).await;
+    let login = json!({ "token": bob.token });
+    for _ in 0..2 {
+        // The first takes too long to be answered, and is done while the second waits for its answer.
+        socket.emit("auth:login", &login).await;
+    }
+    coming.await.unwrap();
+    dawdle_no_more(&app).await;
+
+    socket.emit_ok("auth:login", &login).await;
+
+    alice.create_room_with("den", &[&bob]).await;
+    socket.expect("chat:room:created").await;
+    socket.expect_silence("chat:room:created").await;
+    let ready = socket.seen("system:notification").into_iter().filter(|one| one["type"] == "session.ready");
+    assert_eq!(ready.count(), 1);
+}
+
+#[tokio::test]
+async fn who_comes_with_a_token_that_ends_soon_is_shown_everything_before_being_told_so() {
+    let app = TestApp::with(&PATIENT).await;
+    let alice = app.holder("alice", token::expiring("alice", 50));
+    alice.get("/users/me").await.expect(200);
+    let tables = holding(&app, "LOCK TABLE room_members IN ACCESS EXCLUSIVE MODE").await;
+    let socket = alice.dial().open().await.unwrap();
+    someone_waits(&app, 1).await;
+    // Long enough for the server to look after its sockets.
+    spend(SECOND).await;
+    let_go(tables).await;
+
+    assert_eq!(socket.next_event().await.1["type"], "session.ready");
+    socket.expect_notification("auth.expiring").await;
 }
 
 #[tokio::test]
