@@ -228,6 +228,15 @@ async fn p8_who_polls_hears_all_and_is_closed_so_that_it_comes_back() {
 /// All at once they would all come back at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p8_sockets_are_closed_at_random_moments_and_told_random_times() {
+    // To a machine that stands still for a moment they may all seem to end in it: but not each time.
+    let mut took = Vec::new();
+    while took.iter().all(|took| *took <= Duration::from_millis(250)) {
+        assert!(took.len() < 3, "all within {took:?}");
+        took.push(time_of_closing_a_hundred().await);
+    }
+}
+
+async fn time_of_closing_a_hundred() -> Duration {
     let mut app = TestApp::with(&[("RUST_LOG", "warn")]).await;
     let alice = app.user("alice").await;
     let mut sockets = JoinSet::new();
@@ -247,9 +256,8 @@ async fn p8_sockets_are_closed_at_random_moments_and_told_random_times() {
     let waits: HashSet<i64> = ended.iter().map(|(wait, _)| *wait).collect();
     assert!(waits.len() > 50, "{waits:?}");
     let moments: Vec<Instant> = ended.iter().map(|(_, moment)| *moment).collect();
-    let took = *moments.iter().max().unwrap() - *moments.iter().min().unwrap();
-    assert!(took > Duration::from_millis(250), "all within {took:?}");
     assert_eq!(app.ended(BOUND).await.code(), Some(0));
+    *moments.iter().max().unwrap() - *moments.iter().min().unwrap()
 }
 
 #[tokio::test]

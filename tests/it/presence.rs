@@ -215,6 +215,9 @@ async fn last_seen_outlives_the_server() {
     let watcher = app.user("bob").await.connect().await;
     app.user("alice").await.connect().await.close().await;
     let told = about(&watcher, "status:offline", "alice").await;
+    // Whose end is not written yet was there when the server died.
+    let open = "SELECT count(*) FROM connections WHERE user_id = 'alice' AND ended_at IS NULL";
+    eventually("her end to be written", async || app.number(open).await == 0).await;
 
     app.kill_9();
     app.start_again();
