@@ -9,6 +9,9 @@ async fn limited(settings: &[(&str, &str)]) -> TestApp {
     TestApp::with(&[&[("CHAT_LIMITS", "on")], settings].concat()).await
 }
 
+/// For many at once, of whom none is to be closed for being late.
+const UNHURRIED: [(&str, &str); 2] = [("CHAT_CONNECT_TIMEOUT", "1m"), ("CHAT_AUTH_TIMEOUT", "1m")];
+
 async fn gets_in(user: &TestUser) -> bool {
     user.dial().try_open_ready().await.is_some()
 }
@@ -93,7 +96,7 @@ async fn a_place_is_given_back_by_a_dead_connection() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_who_connect_at_once_never_exceed_the_limit() {
-    let app = limited(&[("CHAT_CONNECTIONS_PER_USER", "5")]).await;
+    let app = limited(&[&[("CHAT_CONNECTIONS_PER_USER", "5")], &UNHURRIED[..]].concat()).await;
     let alice = app.user("alice").await;
     let mut opening = JoinSet::new();
     for number in 0..50 {
@@ -152,7 +155,7 @@ async fn an_address_has_so_many_connections_and_the_next_handshake_is_refused() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_handshakes_at_once_never_exceed_the_limit_of_their_address() {
-    let app = limited(&[("CHAT_CONNECTIONS_PER_IP", "7"), ("CHAT_CONNECTIONS_PER_USER", "50")]).await;
+    let app = limited(&[&[("CHAT_CONNECTIONS_PER_IP", "7"), ("CHAT_CONNECTIONS_PER_USER", "50")], &UNHURRIED[..]].concat()).await;
     let alice = app.user("alice").await;
     let mut opening = JoinSet::new();
     for number in 0..50 {
