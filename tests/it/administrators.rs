@@ -304,6 +304,8 @@ async fn one_sweep_runs_at_a_time_and_a_server_that_stops_ends_it_between_two_ac
     eventually("how far it has come", async || int(&under_way().await["messages"]) == 500).await;
     let run = under_way().await;
     assert_eq!((text(&run["state"]), int(&run["rooms"])), ("running", 1), "{run}");
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    eventually("the second act", async || app.number(waiting).await > 0).await;
     app.begin_to_stop();
     let refused = async || socket.emit("status:typing", &json!({ "isTyping": true })).await["ok"] == false;
     eventually("a refusal", refused).await;
