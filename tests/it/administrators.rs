@@ -183,8 +183,9 @@ async fn an_administrator_erases_an_account_for_good_and_more_than_once_is_no_mo
     assert_eq!(deleted, json!({ "messages": "delete" }));
     assert_eq!(bobs.expect("chat:message:deleted").await["deletedBy"], "author");
     eventually("the end", async || app.number("SELECT count(*) FROM erasures WHERE finished_at IS NOT NULL").await == 1).await;
-    let said = lines(&app, "an account was erased", &json!({ "by": "root", "user.id": erin.id, "messages": "Keep" }));
-    assert_eq!(said, 2, "a line for each order:\n{}", app.logs());
+    let said = |messages: &str| lines(&app, "an account was erased", &json!({ "by": "root", "user.id": erin.id, "messages": messages }));
+    eventually("the last line", async || said("Delete") == 1).await;
+    assert_eq!(said("Keep"), 2, "a line for each order:\n{}", app.logs());
     assert_sound(&app);
 }
 
@@ -249,6 +250,7 @@ async fn a_sweep_is_counted_first_then_done_and_told_and_the_log_says_who_ordere
     admin.post("/retention", &json!({ "olderThan": "365d", "roomId": room })).await.expect(202);
     assert_eq!(int(&swept(&admin).await["messages"]), 0, "nothing is done twice");
     let said = |words: &str, fields: Value| lines(&app, words, &fields);
+    eventually("the last line", async || said("a sweep that was ordered is finished", json!({ "messages": 0 })) == 1).await;
     assert_eq!(said("an administrator ordered a sweep", json!({ "by": "root", "room.id": room, "dry": false })), 2, "{}", app.logs());
     assert_eq!(said("an administrator ordered a sweep", json!({ "by": "root", "dry": true })), 2);
     assert_eq!(said("a sweep that was ordered is finished", json!({ "by": "root", "messages": 700, "rooms": 1 })), 1);
@@ -283,24 +285,34 @@ async fn a_sweep_by_an_administrator_that_cannot_be_meant_is_refused() {
 
 #[tokio::test]
 async fn one_sweep_runs_at_a_time_and_a_server_that_stops_ends_it_between_two_acts() {
-    let mut app = TestApp::start().await;
+    let mut app = TestApp::with(&[("CHAT_DATABASE_TIMEOUT", "2m")]).await;
     let (admin, alice) = (app.administrator("root").await, app.user("alice").await);
     let room = old_room(&app, &alice, 20_000).await;
     let order = json!({ "olderThan": "365d" });
     let socket = alice.connect().await;
+    // The second act waits until the server has heard that it is to stop.
+    let mut held = app.sql().await;
+    let second = format!("BEGIN; SELECT FROM messages WHERE room_id = '{room}' AND seq = 501 FOR UPDATE");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(second)).execute(&mut held).await.unwrap();
     admin.post("/retention", &order).await.expect(202);
     socket.expect("chat:message:deleted").await;
 
     assert_eq!(admin.post("/retention", &order).await.refused(409), "CONFLICT");
     let count = json!({ "olderThan": "365d", "dryRun": true, "roomId": "general" });
     admin.post("/retention", &count).await.expect(200);
-    let under_way = admin.get("/retention").await.expect(200)["run"].clone();
-    assert_eq!((text(&under_way["state"]), int(&under_way["rooms"])), ("running", 1), "{under_way}");
-    assert!(int(&under_way["messages"]) >= 500, "it says how far it has come: {under_way}");
+    let under_way = async || admin.get("/retention").await.expect(200)["run"].clone();
+    eventually("how far it has come", async || int(&under_way().await["messages"]) == 500).await;
+    let run = under_way().await;
+    assert_eq!((text(&run["state"]), int(&run["rooms"])), ("running", 1), "{run}");
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    eventually("the second act", async || app.number(waiting).await > 0).await;
     app.begin_to_stop();
+    let refused = async || socket.emit("status:typing", &json!({ "isTyping": true })).await["ok"] == false;
+    eventually("a refusal", refused).await;
+    sqlx::raw_sql("ROLLBACK").execute(&mut held).await.unwrap();
     assert_eq!(app.ended(Duration::from_secs(15)).await.code(), Some(0));
 
-    assert!(app.logs().contains("a sweep that was ordered was interrupted"), "{}", app.logs());
+    eventually("its line", async || app.logs().contains("a sweep that was ordered was interrupted")).await;
     let left = living(&app, &room).await;
     assert!((500..20_000).contains(&left) && left % 500 == 0, "{left}");
     socket.disconnected().await;
@@ -330,13 +342,12 @@ async fn a_count_that_takes_too_long_is_answered_in_time_and_says_so() {
     let counted = admin.post("/retention", &count).await.expect(200);
 
     assert_eq!((text(&counted["state"]), int(&counted["messages"])), ("interrupted", 0), "{counted}");
-    held.close().await.unwrap();
 }
 
 /// What it cannot do now, a sweep does not go on to try.
 #[tokio::test]
 async fn a_sweep_that_fails_says_so_and_may_be_ordered_again() {
-    let app = TestApp::with(&[("CHAT_DATABASE_TIMEOUT", "1s")]).await;
+    let app = TestApp::start().await;
     let (admin, alice) = (app.administrator("root").await, app.user("alice").await);
     let room = old_room(&app, &alice, 3).await;
     let mut held = PgConnection::connect(app.database.url()).await.unwrap();
@@ -344,7 +355,7 @@ async fn a_sweep_that_fails_says_so_and_may_be_ordered_again() {
     admin.post("/retention", &json!({ "olderThan": "365d" })).await.expect(202);
 
     assert_eq!(text(&swept(&admin).await["state"]), "interrupted");
-    held.close().await.unwrap();
+    sqlx::raw_sql("ROLLBACK").execute(&mut held).await.unwrap();
     admin.post("/retention", &json!({ "olderThan": "365d" })).await.expect(202);
 
     assert_eq!(text(&swept(&admin).await["state"]), "finished");

@@ -11,10 +11,13 @@ use tokio::task::JoinSet;
 
 use crate::support::{Load, TestApp, TestSocket, TestUser, cluster, eventually, json::int};
 
+/// Where everybody is to be served, however many come before them on a slow machine. Who never gets their turn waits in vain all the same.
+const UNHURRIED: (&str, &str) = ("CHAT_DATABASE_TIMEOUT", "1m");
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_servers_that_write_to_the_same_rooms_at_full_speed_fail_nobody() {
-    let app = TestApp::with(&[("RUST_LOG", "warn")]).await;
-    let (_second, other) = app.second_server();
+    let app = TestApp::with(&[("RUST_LOG", "warn"), UNHURRIED]).await;
+    let (_second, other) = app.second_server_with(&[UNHURRIED]);
     let mut users = Vec::new();
     for number in 0..8 {
         users.push(app.user(&format!("u{number}")).await);
@@ -53,8 +56,8 @@ async fn two_servers_that_write_to_the_same_rooms_at_full_speed_fail_nobody() {
 /// What one member hears at either server is, put together, every number once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn comings_goings_and_messages_at_two_servers_take_every_number_once() {
-    let app = TestApp::with(&[("RUST_LOG", "warn")]).await;
-    let (_second, other) = app.second_server();
+    let app = TestApp::with(&[("RUST_LOG", "warn"), UNHURRIED]).await;
+    let (_second, other) = app.second_server_with(&[UNHURRIED]);
     let alice = app.user("alice").await;
     let room = alice.create_public_room("square").await;
     let (here, there) = (alice.connect().await, alice.at(&other).connect().await);
@@ -118,7 +121,7 @@ async fn a_room_whose_row_is_held_makes_no_other_room_wait() {
 /// What every client does when it comes back after a restart of the server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_who_join_their_rooms_again_at_once_are_all_answered() {
-    let app = TestApp::with(&[("RUST_LOG", "warn")]).await;
+    let app = TestApp::with(&[("RUST_LOG", "warn"), UNHURRIED]).await;
     let mut people = Vec::new();
     for number in 0..64 {
         let user = app.user(&format!("u{number}")).await;
@@ -209,7 +212,7 @@ async fn a_flood_of_packets_is_no_flood_of_log_lines() {
 /// A turn that others queue for is not lost to whoever asks first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_room_of_steady_comings_and_goings_lets_its_members_speak() {
-    let app = TestApp::with(&[("RUST_LOG", "warn")]).await;
+    let app = TestApp::with(&[("RUST_LOG", "warn"), UNHURRIED]).await;
     let alice = app.user("alice").await;
     let (busy, other) = (alice.create_public_room("busy").await, alice.create_public_room("other").await);
     let mut crowd = JoinSet::new();

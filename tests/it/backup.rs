@@ -323,8 +323,9 @@ async fn a_backup_that_is_interrupted_leaves_neither_a_file_nor_a_program_behind
         let environment = [("DATABASE_URL", app.database.url()), ("CHAT_PG_BIN", bin.to_str().unwrap())];
         let creating = Running::ires_chat(Path::new("/"), &["backup", "create", &archive], &environment);
         let part = format!("{}.part-{}", path.display(), creating.pid().as_raw_nonzero());
-        eventually("a part", async || fs::read(&part).is_ok_and(|part| part == b"begun\n") && pid.exists()).await;
-        let dumping: i32 = fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
+        let said = || fs::read_to_string(&pid).ok()?.strip_suffix('\n')?.parse::<i32>().ok();
+        eventually("a part", async || fs::read(&part).is_ok_and(|part| part == b"begun\n") && said().is_some()).await;
+        let dumping = said().unwrap();
         let errors = creating.errors.clone();
 
         let ended = creating.end(signal);

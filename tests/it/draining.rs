@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Executor, PgConnection};
 use tokio::task::JoinSet;
@@ -16,7 +17,7 @@ const BOUND: Duration = Duration::from_secs(15);
 
 /// For a server at which a change is held up for as long as the test needs: it waits for a row for half of the one, and stops for
 /// the other.
-const PATIENT: [(&str, &str); 2] = [("CHAT_DATABASE_TIMEOUT", "30s"), ("CHAT_DRAIN_TIMEOUT", "60s")];
+const PATIENT: [(&str, &str); 2] = [("CHAT_DATABASE_TIMEOUT", "2m"), ("CHAT_DRAIN_TIMEOUT", "3m")];
 
 /// The transport closed, which makes clients come back; not the namespace, which makes them stay away.
 fn comes_back_after(end: &str) -> bool {
@@ -176,21 +177,35 @@ async fn p8_of_a_burst_in_which_the_server_stops_every_event_is_answered_once_or
 /// While load balancers take notice, everything is served.
 #[tokio::test]
 async fn p8_for_the_drain_delay_it_is_not_ready_and_serves_all_the_same() {
-    let mut app = TestApp::with(&[("CHAT_DRAIN_DELAY", "4s")]).await;
-    let alice = app.user("alice").await;
-    let socket = alice.connect().await;
+    const DELAY: Duration = Duration::from_secs(4);
+    // On a machine that stands still for so long there is no such time: then once more.
+    loop {
+        let mut app = TestApp::with(&[("CHAT_DRAIN_DELAY", "4s")]).await;
+        let alice = app.user("alice").await;
+        let socket = alice.connect().await;
+        let ready = app.http.get(format!("{}/readyz", app.base()));
+        let is_ready = async || Reply::try_of(ready.try_clone().unwrap()).await.is_some_and(|reply| reply.status == 200);
+        let begun = Instant::now();
 
-    app.begin_to_stop();
-    eventually("503", async || app.get("/readyz").await.status == 503).await;
+        app.begin_to_stop();
+        eventually("503", async || !is_ready().await).await;
 
-    socket.say("general", "still here").await;
-    alice.post("/rooms", &json!({ "name": "still here" })).await.expect(201);
-    let late = alice.connect().await;
-    for socket in [socket, late] {
-        socket.expect_notification("server.draining").await;
-        socket.disconnected().await;
+        let said = socket.post("chat:message", &json!({ "content": "still here" }));
+        let said = socket.ack_if_any(said, LIMIT).await;
+        let made = Reply::try_of(alice.request(Method::POST, "/rooms").json(&json!({ "name": "still here" }))).await;
+        let late = alice.dial().try_open_ready().await;
+        if begun.elapsed() >= DELAY {
+            continue;
+        }
+        assert_eq!(said.unwrap()["ok"], true);
+        made.unwrap().expect(201);
+        for socket in [socket, late.unwrap()] {
+            socket.expect_notification("server.draining").await;
+            socket.disconnected().await;
+        }
+        assert_eq!(app.ended(BOUND).await.code(), Some(0));
+        return;
     }
-    assert_eq!(app.ended(BOUND).await.code(), Some(0));
 }
 
 #[tokio::test]
@@ -213,12 +228,25 @@ async fn p8_who_polls_hears_all_and_is_closed_so_that_it_comes_back() {
 /// All at once they would all come back at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p8_sockets_are_closed_at_random_moments_and_told_random_times() {
+    // To a machine that stands still for a moment they may all seem to end in it: but not each time.
+    let mut took = Vec::new();
+    while took.iter().all(|took| *took <= Duration::from_millis(250)) {
+        assert!(took.len() < 3, "all within {took:?}");
+        took.push(time_of_closing_a_hundred().await);
+    }
+}
+
+async fn time_of_closing_a_hundred() -> Duration {
     let mut app = TestApp::with(&[("RUST_LOG", "warn")]).await;
     let alice = app.user("alice").await;
-    let mut sockets = JoinSet::new();
+    let mut open = Vec::new();
     for number in 0..100 {
         let dial = if number % 4 == 0 { alice.dial().polling() } else { alice.dial() };
-        let socket = dial.open_ready().await;
+        open.push(dial.open_ready().await);
+    }
+    // The first would have waited for long, had they not all come before.
+    let mut sockets = JoinSet::new();
+    for socket in open {
         sockets.spawn(async move {
             let told = socket.expect_notification("server.draining").await;
             socket.disconnected().await;
@@ -232,9 +260,8 @@ async fn p8_sockets_are_closed_at_random_moments_and_told_random_times() {
     let waits: HashSet<i64> = ended.iter().map(|(wait, _)| *wait).collect();
     assert!(waits.len() > 50, "{waits:?}");
     let moments: Vec<Instant> = ended.iter().map(|(_, moment)| *moment).collect();
-    let took = *moments.iter().max().unwrap() - *moments.iter().min().unwrap();
-    assert!(took > Duration::from_millis(250), "all within {took:?}");
     assert_eq!(app.ended(BOUND).await.code(), Some(0));
+    *moments.iter().max().unwrap() - *moments.iter().min().unwrap()
 }
 
 #[tokio::test]

@@ -111,10 +111,14 @@ async fn sigterm_in_the_middle_of_a_burst_loses_nothing_that_was_acked() {
 
     assert_eq!(status.code(), Some(0));
     eventually("the end of the connection", async || !socket.is_live()).await;
-    let acked: Vec<_> = sent.iter().filter(|id| socket.ack_count(**id) > 0).collect();
+    let mut acked = 0;
+    for id in sent {
+        // Some were refused by a server that had begun to stop, and some not even answered.
+        acked += usize::from(socket.ack_count(id) > 0 && socket.ack(id).await["ok"] == true);
+    }
     app.start_again();
     let history = users[0].at(app.base()).history(&room).await;
-    assert!(history.len() >= acked.len(), "{} acked, {} stored", acked.len(), history.len());
+    assert!(acked > 20 && history.len() >= acked, "{acked} acked, {} stored", history.len());
     for (number, message) in history.iter().enumerate() {
         assert_eq!(message["content"], number.to_string());
     }

@@ -135,24 +135,36 @@ async fn with_its_messages_go_the_reasons_for_which_an_account_deleted_some() {
 #[tokio::test]
 async fn what_was_done_in_the_moment_after_the_order_goes_too() {
     let app = TestApp::start().await;
-    let (erin, bob) = (app.user("erin").await, app.user("bob").await);
-    let (public, _den) = (bob.create_public_room("square").await, bob.create_room_with("den", &[&erin]).await);
-    bob.say(&public, "hello").await;
+    let bob = app.user("bob").await;
+    let mut people = 0;
+    // The moment is three seconds. On a machine that stands still for so long it is missed: then somebody else tries.
+    let erin = loop {
+        people += 1;
+        let erin = app.user(&format!("erin{people}")).await;
+        let id = &erin.id;
+        let (public, _den) = (bob.create_public_room("square").await, bob.create_room_with("den", &[&erin]).await);
+        bob.say(&public, "hello").await;
 
-    erase(&erin, json!({ "confirm": "erin", "messages": "delete" })).await.expect(202);
-    let nil = "00000000-0000-0000-0000-000000000000";
-    let moment = format!("SELECT count(*) FROM erasures WHERE done_room_id <> '{nil}' OR now() > ordered_at + interval '1.5 s'");
-    eventually("a moment", async || app.number(&moment).await == 1).await;
-    app.execute(&format!(
-        "INSERT INTO room_members (room_id, user_id, state) VALUES ('{public}', 'erin', 'left');
-         INSERT INTO messages (room_id, seq, id, author_id, type, content, rev) VALUES ('{public}', 2, gen_random_uuid(), 'erin', 'text', 'a secret', 2);
-         UPDATE rooms SET last_seq = 2, last_message_seq = 2 WHERE id = '{public}'"
-    ))
-    .await;
-    assert_eq!(app.number("SELECT count(*) FROM erasures WHERE finished_at IS NULL").await, 1, "in time");
+        erase(&erin, json!({ "confirm": id, "messages": "delete" })).await.expect(202);
+        let nil = "00000000-0000-0000-0000-000000000000";
+        let order = format!("SELECT count(*) FROM erasures WHERE user_id = '{id}'");
+        let moment = format!("{order} AND (done_room_id <> '{nil}' OR now() > ordered_at + interval '1.5 s')");
+        eventually("a moment", async || app.number(&moment).await == 1).await;
+        app.execute(&format!(
+            "INSERT INTO room_members (room_id, user_id, state) VALUES ('{public}', '{id}', 'left');
+             INSERT INTO messages (room_id, seq, id, author_id, type, content, rev)
+                 VALUES ('{public}', 2, gen_random_uuid(), '{id}', 'text', 'a secret of {id}', 2);
+             UPDATE rooms SET last_seq = 2, last_message_seq = 2 WHERE id = '{public}'"
+        ))
+        .await;
+        if app.number(&format!("{order} AND now() < ordered_at + interval '3 s'")).await == 1 {
+            break erin;
+        }
+    };
 
-    eventually("the end", async || app.number("SELECT count(*) FROM erasures WHERE finished_at IS NOT NULL").await == 1).await;
-    assert_eq!(occurrences(&app, "secret").await, 0);
+    let end = format!("SELECT count(*) FROM erasures WHERE user_id = '{}' AND finished_at IS NOT NULL", erin.id);
+    eventually("the end", async || app.number(&end).await == 1).await;
+    assert_eq!(occurrences(&app, &format!("secret of {}", erin.id)).await, 0);
     assert_sound(&app);
 }
 

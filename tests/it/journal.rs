@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    ops::Range,
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, atomic::Ordering},
@@ -14,9 +15,10 @@ use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
 use crate::support::{
-    Database, Load, SLACK, TestApp, TestSocket, TestUser, cluster, eventually_within,
+    Database, Load, SLACK, TestApp, TestSocket, TestUser, cluster, eventually, eventually_within,
     json::{int, text},
     proxy::{Cut, Flow, Proxy},
+    takes_less_than,
 };
 
 /// Contract of P9: refusals come, and recovery is there, within five seconds.
@@ -57,8 +59,8 @@ impl Room {
         json!({ "roomId": self.id, "content": tag, "clientMsgId": tag })
     }
 
-    fn burst(&self, socket: &TestSocket, tag: &str, count: usize) -> Vec<u64> {
-        (0..count).map(|number| socket.post("chat:message", &self.message(&format!("{tag} {number}")))).collect()
+    fn burst(&self, socket: &TestSocket, tag: &str, numbers: Range<usize>) -> Vec<u64> {
+        numbers.map(|number| socket.post("chat:message", &self.message(&format!("{tag} {number}")))).collect()
     }
 
     /// History, which is dense, has nothing twice, and is what the listener heard, once each and in this order.
@@ -99,7 +101,7 @@ async fn dawdle(app: &TestApp, seconds: f32) {
     app.execute(&trigger).await;
 }
 
-/// The first message of a burst is committed alone, while the others gather: the cut meets one statement or the other.
+/// The first message of a burst is committed without the others, which gather meanwhile: the cut meets one statement or the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p1_messages_whose_commit_was_not_confirmed_are_told_and_acked_once() {
     let (app, proxy) = proxied(&[]).await;
@@ -111,7 +113,11 @@ async fn p1_messages_whose_commit_was_not_confirmed_are_told_and_acked_once() {
         for cut in Cut::ALL {
             proxy.cut(cut, spared);
             let tag = |who: usize| format!("{who} {cut:?} {spared}");
-            let sent: Vec<_> = sockets.iter().enumerate().map(|(who, socket)| room.burst(socket, &tag(who), 40)).collect();
+            let before = proxy.stores();
+            let mut sent = [room.burst(&sockets[0], &tag(0), 0..1), Vec::new()];
+            eventually("the first statement", async || proxy.stores() > before).await;
+            sent[0].extend(room.burst(&sockets[0], &tag(0), 1..40));
+            sent[1].extend(room.burst(&sockets[1], &tag(1), 0..40));
 
             for (socket, ids) in sockets.iter().zip(&sent) {
                 for id in ids {
@@ -156,7 +162,7 @@ async fn p2_a_repeat_among_messages_whose_commit_was_not_confirmed_is_not_told_a
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p1_thirty_cuts_during_commits_under_load_lose_and_double_nothing_and_fail_nobody() {
-    let (app, proxy) = proxied(&[]).await;
+    let (app, proxy) = proxied(&[("CHAT_DATABASE_TIMEOUT", "1m")]).await;
     let room = room(&app, 4).await;
     let base = Arc::new(Mutex::new(app.base().to_owned()));
     let load = Load::begin(room.speakers(), &room.id, &base);
@@ -180,15 +186,19 @@ async fn a_silent_network_is_told_and_survived(flow: Flow) {
     dawdle(&app, 0.2).await;
     socket.emit_ok("chat:message", &room.message("before")).await;
 
-    proxy.set(flow);
-    let begun = Instant::now();
-    let ack = socket.emit("chat:message", &room.message("during")).await;
-    assert!(begun.elapsed() < BOUND + SLACK, "answered after {:?} only", begun.elapsed());
-    assert_eq!((&ack["error"]["code"], &ack["error"]["retryable"]), (&json!("UNAVAILABLE"), &json!(true)), "{ack}");
+    takes_less_than(BOUND + SLACK, "a refusal, or what came after it,", async || {
+        proxy.set(flow);
+        let begun = Instant::now();
+        let ack = socket.emit("chat:message", &room.message("during")).await;
+        let refused = begun.elapsed();
+        assert_eq!((&ack["error"]["code"], &ack["error"]["retryable"]), (&json!("UNAVAILABLE"), &json!(true)), "{ack}");
 
-    proxy.set(Flow::Everything);
-    let works = async || socket.emit("chat:message", &room.message("after")).await["ok"] == true;
-    eventually_within(BOUND + SLACK, "an acked message", works).await;
+        proxy.set(Flow::Everything);
+        let begun = Instant::now();
+        eventually("an acked message", async || socket.emit("chat:message", &room.message("after")).await["ok"] == true).await;
+        refused.max(begun.elapsed())
+    })
+    .await;
     socket.emit_ok("chat:message", &room.message("during")).await;
     assert_eq!(room.history_as_it_was_heard().await.len(), 3);
 }
@@ -228,7 +238,8 @@ async fn p9_silences_under_load_lose_and_double_nothing() {
 
 /// Makes the database refuse what begins with `poison`, and sends it among hundreds of others.
 async fn one_bad_row_harms_no_other(refusal: &str) {
-    let app = TestApp::start().await;
+    // However many statements it takes to find them all: here nobody is told that it takes too long.
+    let app = TestApp::with(&[("CHAT_DATABASE_TIMEOUT", "1m")]).await;
     let room = room(&app, 6).await;
     let sockets = room.sockets().await;
     app.execute(refusal).await;
@@ -282,9 +293,9 @@ async fn p4_one_bad_message_in_a_slow_database_makes_nobody_wait_for_long() {
     app.execute("ALTER TABLE messages ADD CHECK (content NOT LIKE 'poison%')").await;
     dawdle(&app, 0.05).await;
 
-    let first = room.burst(socket, "first", 100);
+    let first = room.burst(socket, "first", 0..100);
     let bad = socket.post("chat:message", &room.message("poison"));
-    let last = room.burst(socket, "last", 100);
+    let last = room.burst(socket, "last", 0..100);
 
     for id in first.into_iter().chain(last) {
         let ack = socket.ack(id).await;
@@ -407,8 +418,10 @@ async fn p3_two_servers_that_write_to_20_rooms_fail_nobody_and_keep_every_order(
     const ROOMS: usize = 20;
     const SENDERS: usize = 8;
     const ROUNDS: usize = 15;
-    let app = TestApp::with(&[("RUST_LOG", "warn")]).await;
-    let (_second, other) = app.second_server();
+    // Nobody is refused for the time that a slow machine takes; servers that wait for one another are, all the same, by Postgres.
+    let unhurried = ("CHAT_DATABASE_TIMEOUT", "1m");
+    let app = TestApp::with(&[("RUST_LOG", "warn"), unhurried]).await;
+    let (_second, other) = app.second_server_with(&[unhurried]);
     let at = |user: &TestUser, server: usize| user.at([app.base(), &other][server]);
     let mut users = Vec::new();
     for number in 0..SENDERS {
@@ -464,7 +477,7 @@ async fn a_slow_database_makes_larger_batches_and_fails_nobody() {
     let sockets = room.sockets().await;
     dawdle(&app, 0.3).await;
 
-    let sent: Vec<_> = sockets.iter().enumerate().map(|(who, socket)| room.burst(socket, &format!("{who}"), 100)).collect();
+    let sent: Vec<_> = sockets.iter().enumerate().map(|(who, socket)| room.burst(socket, &format!("{who}"), 0..100)).collect();
 
     for (socket, ids) in sockets.iter().zip(&sent) {
         let mut seqs = Vec::new();

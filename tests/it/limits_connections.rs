@@ -9,8 +9,26 @@ async fn limited(settings: &[(&str, &str)]) -> TestApp {
     TestApp::with(&[&[("CHAT_LIMITS", "on")], settings].concat()).await
 }
 
+/// For many at once, of whom none is to be closed for being late.
+const UNHURRIED: [(&str, &str); 2] = [("CHAT_CONNECT_TIMEOUT", "1m"), ("CHAT_AUTH_TIMEOUT", "1m")];
+
 async fn gets_in(user: &TestUser) -> bool {
     user.dial().try_open_ready().await.is_some()
+}
+
+/// A connection that has the user's one place itself, as soon as that is free.
+async fn the_one_place(user: &TestUser, polling: bool) -> TestSocket {
+    eventually("the one place", async || gets_in(user).await).await;
+    let dial = if polling { user.dial().polling() } else { user.dial() };
+    let first = async {
+        loop {
+            let opened = dial.open().await.unwrap();
+            if opened.is_ready().await {
+                return opened;
+            }
+        }
+    };
+    within(LIMIT, "the one place", first).await
 }
 
 #[tokio::test]
@@ -46,44 +64,39 @@ async fn in_strict_mode_the_limit_is_told_in_the_handshake() {
 
 #[tokio::test]
 async fn a_place_is_given_back_however_a_connection_ends() {
-    let settings = [("CHAT_CONNECTIONS_PER_USER", "1"), ("CHAT_LIMIT_CONNECT", "off"), ("CHAT_PING_INTERVAL", "300ms"), ("CHAT_PING_TIMEOUT", "3s")];
-    let app = limited(&settings).await;
+    let app = limited(&[("CHAT_CONNECTIONS_PER_USER", "1"), ("CHAT_LIMIT_CONNECT", "off")]).await;
     let alice = app.user("alice").await;
     let again = async |how: &str| eventually(&format!("a place after {how}"), async || gets_in(&alice).await).await;
-    // Each of these must have had the one place itself.
-    let sole = async |polling: bool| -> TestSocket {
-        eventually("the one place", async || gets_in(&alice).await).await;
-        let dial = if polling { alice.dial().polling() } else { alice.dial() };
-        let first = async {
-            loop {
-                let opened = dial.open().await.unwrap();
-                if opened.is_ready().await {
-                    return opened;
-                }
-            }
-        };
-        within(LIMIT, "the one place", first).await
-    };
 
-    sole(false).await.close().await;
+    the_one_place(&alice, false).await.close().await;
     again("a polite end").await;
-    drop(sole(false).await);
+    drop(the_one_place(&alice, false).await);
     again("a lost connection").await;
-    let left = sole(true).await;
+    let left = the_one_place(&alice, true).await;
     left.send_raw("41/chat,");
     again("leaving the namespace").await;
-    let dead = sole(false).await;
-    dead.stop_answering_pings();
-    again("a dead connection").await;
-    let kept = sole(false).await;
+    let kept = the_one_place(&alice, false).await;
     kept.emit_ok("auth:logout", &json!({})).await;
     let alice = alice.with_token(token::expiring("alice", 1_200));
     eventually("a place after logging out", async || gets_in(&alice).await).await;
 }
 
+/// At a server of its own, whose patience with connections that do live is short, too.
+#[tokio::test]
+async fn a_place_is_given_back_by_a_dead_connection() {
+    let settings = [("CHAT_CONNECTIONS_PER_USER", "1"), ("CHAT_LIMIT_CONNECT", "off"), ("CHAT_PING_INTERVAL", "300ms"), ("CHAT_PING_TIMEOUT", "3s")];
+    let app = limited(&settings).await;
+    let alice = app.user("alice").await;
+    let dead = the_one_place(&alice, false).await;
+
+    dead.stop_answering_pings();
+
+    eventually("a place after a dead connection", async || gets_in(&alice).await).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_who_connect_at_once_never_exceed_the_limit() {
-    let app = limited(&[("CHAT_CONNECTIONS_PER_USER", "5")]).await;
+    let app = limited(&[&[("CHAT_CONNECTIONS_PER_USER", "5")], &UNHURRIED[..]].concat()).await;
     let alice = app.user("alice").await;
     let mut opening = JoinSet::new();
     for number in 0..50 {
@@ -115,9 +128,8 @@ async fn an_address_has_so_many_connections_and_the_next_handshake_is_refused() 
         [("CHAT_CONNECTIONS_PER_IP", "3"), ("CHAT_LIMIT_CONNECT", "off"), ("CHAT_TRUSTED_PROXIES", "127.0.0.1"), ("CHAT_CONNECT_TIMEOUT", "4s")];
     let app = limited(&settings).await;
     let (alice, bob) = (app.user("alice").await, app.user("bob").await);
-    let one = alice.connect().await;
+    let (one, three) = (alice.connect().await, alice.connect().await);
     let _two = bob.dial().polling().open_ready().await;
-    let three = app.dial().open_transport().await.unwrap();
 
     let refused = app.get("/socket.io/?EIO=4&transport=polling").await;
     assert_eq!(refused.refused(429), "CONNECTION_LIMIT");
@@ -126,16 +138,24 @@ async fn an_address_has_so_many_connections_and_the_next_handshake_is_refused() 
     bob.dial().header("X-Forwarded-For", "203.0.113.1").open_ready().await;
     alice.say("general", "requests are no connections").await;
 
-    // One that names no namespace in time, and one that is lost.
-    three.disconnected().await;
-    eventually("a place after the timeout", async || gets_in(&bob).await).await;
+    // One that is lost; and one that has taken its place, and names no namespace in time.
     drop(one);
     eventually("a place after a lost connection", async || gets_in(&bob).await).await;
+    let nameless = async {
+        loop {
+            if let Ok(opened) = app.dial().open_transport().await {
+                return opened;
+            }
+        }
+    };
+    within(LIMIT, "the one place", nameless).await.disconnected().await;
+    eventually("a place after the timeout", async || gets_in(&bob).await).await;
+    drop(three);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_handshakes_at_once_never_exceed_the_limit_of_their_address() {
-    let app = limited(&[("CHAT_CONNECTIONS_PER_IP", "7"), ("CHAT_CONNECTIONS_PER_USER", "50")]).await;
+    let app = limited(&[&[("CHAT_CONNECTIONS_PER_IP", "7"), ("CHAT_CONNECTIONS_PER_USER", "50")], &UNHURRIED[..]].concat()).await;
     let alice = app.user("alice").await;
     let mut opening = JoinSet::new();
     for number in 0..50 {

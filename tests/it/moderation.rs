@@ -172,8 +172,15 @@ async fn a_muted_member_hears_and_does_not_speak_until_it_is_lifted() {
 async fn a_mute_ends_by_itself_or_never() {
     let den = Den::start().await;
     let spoken = json!({ "roomId": den.room, "content": "x" });
-    den.owner.emit_ok("chat:room:mute", &den.upon("bob", json!({ "durationMs": 4_000 }))).await;
+    let begun = chrono::Utc::now();
+    let muted = den.owner.emit_ok("chat:room:mute", &den.upon("bob", json!({ "durationMs": 600_000 }))).await;
+    let since = text(&muted["mutedUntil"]).parse::<chrono::DateTime<chrono::Utc>>().unwrap() - chrono::TimeDelta::minutes(10);
+    // What is told has no digits below a millisecond.
+    assert!(since >= begun - chrono::TimeDelta::milliseconds(1) && since <= chrono::Utc::now(), "{muted}");
     assert_eq!(den.member.code_of("chat:message", &spoken).await, "MUTED");
+
+    // Now that he was seen to be silent, the end may come near.
+    den.app.execute("UPDATE room_members SET muted_until = now() + interval '1 s' WHERE user_id = 'bob' AND muted_until IS NOT NULL").await;
 
     let speaks = async || den.member.emit("chat:message", &spoken).await["ok"] == true;
     crate::support::eventually("the end of the mute", speaks).await;

@@ -1,6 +1,6 @@
 //! Whoever reads what a command says may go away at any time, as `head` does. It is no reason to complain, nor to leave anything half done.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::{
     Database, Finished, HeldPort, PASSWORD, Running, TestApp,
     cluster::TempDir,
-    eventually, ires_chat, ires_chat_unheard,
+    eventually_within, ires_chat, ires_chat_unheard,
     token::{self, SECRET},
 };
 
@@ -118,7 +118,8 @@ async fn a_server_whose_output_and_logs_nobody_reads_serves() {
 
         let server = Running::unheard(directory.path(), &[command], &environment);
 
-        eventually("a server that is ready", async || ires_chat(&["health"], &[("PORT", &port)]).code == Some(0)).await;
+        eventually_within(Duration::from_mins(1), "a server that is ready", async || ires_chat(&["health"], &[("PORT", &port)]).code == Some(0))
+            .await;
         let made = reqwest::Client::new().post(format!("http://127.0.0.1:{port}/api/v1/auth/register"));
         let made = made.json(&json!({ "username": "carol", "password": PASSWORD })).send().await.unwrap();
         assert_eq!(made.status(), 201);

@@ -16,11 +16,15 @@ use std::{
         LazyLock, Mutex, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use ires_chat::embedded::{Cluster, Error, Options, Stop};
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions};
+
+use super::wait::LIMIT;
 
 /// A database server, ours or (with `TEST_DATABASE_URL`) somebody else's.
 pub struct Server {
@@ -150,16 +154,18 @@ impl Server {
         self.cluster().start_postgres().expect("the server starts again");
     }
 
-    /// `kill -9` of the server's first process; the others end when they notice.
+    /// `kill -9` of the server's first process; returns when the others have noticed: until then they may answer.
     pub fn kill(&self) {
         let pid = self.pid();
         let children = children_of(pid);
         signal(pid, Signal::KILL);
-        for child in children {
-            signal(child, Signal::CONT); // A frozen one notices nothing.
+        for child in &children {
+            signal(*child, Signal::CONT); // A frozen one notices nothing.
         }
-        while self.cluster().postmaster_pid().is_some() {
-            std::thread::yield_now();
+        let begun = Instant::now();
+        while self.cluster().postmaster_pid().is_some() || children.iter().any(|child| lives(*child)) {
+            assert!(begun.elapsed() < LIMIT, "what is left of Postgres does not end");
+            sleep(Duration::from_millis(1));
         }
     }
 
@@ -240,6 +246,12 @@ fn children_of(parent: u32) -> Vec<u32> {
     let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
     let children = children.expect("Linux lists the children of a process that runs");
     children.split_whitespace().map(|pid| pid.parse().expect("a process id")).collect()
+}
+
+/// Whether there is such a process, and not only what is left of one that has ended.
+fn lives(pid: u32) -> bool {
+    let command = fs::read(format!("/proc/{pid}/cmdline"));
+    command.is_ok_and(|command| !command.is_empty())
 }
 
 /// Sends a signal; a process that is gone already is no error.

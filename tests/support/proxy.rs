@@ -60,6 +60,8 @@ struct State {
     /// What is to be cut, after so many statements that are not.
     armed: Mutex<Option<(usize, Cut)>>,
     cuts: AtomicUsize,
+    /// How many statements that store messages have come.
+    stores: AtomicUsize,
     /// How many connections have been opened.
     opened: AtomicUsize,
     /// How many of these, the oldest, are silent for good.
@@ -82,6 +84,7 @@ impl Proxy {
             flow: watch::channel(Flow::Everything).0,
             armed: Mutex::default(),
             cuts: AtomicUsize::new(0),
+            stores: AtomicUsize::new(0),
             opened: AtomicUsize::new(0),
             silent: AtomicUsize::new(0),
         });
@@ -114,6 +117,11 @@ impl Proxy {
         *self.state.armed() = Some((spared, cut));
     }
 
+    /// How many statements that store messages have come, cut or not.
+    pub fn stores(&self) -> usize {
+        self.state.stores.load(Ordering::Relaxed)
+    }
+
     /// How many connections have been cut.
     pub fn cuts(&self) -> usize {
         self.state.cuts.load(Ordering::Relaxed)
@@ -132,6 +140,7 @@ impl State {
 
     /// What is to become of a statement.
     fn fate(&self) -> Option<Cut> {
+        self.stores.fetch_add(1, Ordering::Relaxed);
         let mut armed = self.armed();
         match armed.as_mut() {
             Some((0, cut)) => {
