@@ -35,9 +35,12 @@ impl TestApp {
         Self::with(&[]).await
     }
 
-    /// A server with further settings, which win over the shared ones.
+    /// A server with further settings, which win over the shared ones. Nothing is refused because a busy machine's database takes its
+    /// time, unless a test is about that.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
-        Self::on(Database::migrated().await, settings)
+        let is_patient = settings.iter().all(|(name, _)| *name != PATIENCE.0);
+        let patience = if is_patient { &[PATIENCE][..] } else { &[] };
+        Self::on(Database::migrated().await, &[patience, settings].concat())
     }
 
     /// A server on a cluster that this test alone uses (and may stop, kill or freeze).
@@ -214,6 +217,9 @@ impl TestApp {
             ("RUST_LOG", "warn"),
             ("CHAT_LIMITS", "off"),
         ];
+        // As patient as the first one.
+        let patience = self.environment.iter().filter(|(name, _)| name == PATIENCE.0 && settings.iter().all(|(other, _)| other != name));
+        environment.extend(patience.map(|(name, value)| (name.as_str(), value.as_str())));
         environment.extend_from_slice(settings);
         let server = Running::ires_chat(Path::new(env!("CARGO_TARGET_TMPDIR")), &["serve"], &environment);
         let said = server.expect_line("ires-chat listens on ");
@@ -241,6 +247,9 @@ impl TestApp {
         sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut self.sql().await).await.unwrap()
     }
 }
+
+/// How long the database may take where nobody hurts it.
+const PATIENCE: (&str, &str) = ("CHAT_DATABASE_TIMEOUT", "30s");
 
 /// The password of all accounts that tests register.
 pub const PASSWORD: &str = "correct horse battery staple";
