@@ -18,7 +18,7 @@ use super::{
     database::Database,
     process::{Running, Server, UNSET},
     token,
-    wait::within,
+    wait::{eventually, within},
 };
 
 pub struct TestApp {
@@ -240,6 +240,16 @@ impl TestApp {
 
     pub async fn rows(&self, sql: &str) -> Vec<PgRow> {
         sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut self.sql().await).await.unwrap()
+    }
+
+    /// Waits until nobody is connected to the database but the server, while it runs: what others did is in the statistics then.
+    pub async fn writers_are_gone(&self) {
+        let server = if self.server.is_some() { "AND application_name NOT LIKE 'ires-chat%'" } else { "" };
+        let others = format!(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid() {server}"
+        );
+        eventually("the end of other connections", async || self.number(&others).await == 0).await;
     }
 
     /// The one number that the query gives.
