@@ -75,9 +75,11 @@ impl Pool {
             .test_before_acquire(false)
             .before_acquire(move |connection, state| {
                 let doubtful = state.idle_for > FRESH || known.since(state.idle_for);
+                let losses = known.clone();
                 Box::pin(async move {
                     if doubtful {
-                        timeout(MOMENT, connection.ping()).await.map_err(|_| Error::PoolTimedOut)??;
+                        let answer = timeout(MOMENT, connection.ping()).await.map_err(|_| Error::PoolTimedOut)?;
+                        answer.inspect_err(|error| losses.note(error))?;
                     }
                     Ok(true)
                 })
