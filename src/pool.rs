@@ -88,7 +88,7 @@ impl Pool {
             // How long was waited for a connection is told to `telemetry`, which counts it.
             .acquire_time_level(LevelFilter::Trace)
             .acquire_slow_level(LevelFilter::Off)
-            .acquire_timeout(settings.database_timeout.min(Duration::from_secs(3)))
+            .acquire_timeout(settings.database_timeout * 3 / 4)
             .connect_lazy_with(options);
         Self { connections, patience: settings.database_timeout, losses }
     }
