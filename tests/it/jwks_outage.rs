@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::{Answer, Issuer, LIMIT, SigningKey, TestApp, code, eventually, issuer::AUTHORITY, within};
 
 async fn trusting(url: &str) -> TestApp {
-    TestApp::with(&[("CHAT_JWKS_URL", url), ("CHAT_AUTH_TIMEOUT", "3s")]).await
+    TestApp::with(&[("CHAT_JWKS_URL", url), ("CHAT_AUTH_TIMEOUT", "6s")]).await
 }
 
 #[tokio::test]
@@ -32,7 +32,7 @@ async fn while_the_issuer_is_away_known_keys_go_on_and_unknown_ones_are_worth_an
     let waiting = bob.dial().open().await.unwrap();
     assert_eq!(code(&waiting.expect("system:error").await), "UNAVAILABLE");
     // It is time itself that has to pass: longer than others may take to authenticate.
-    tokio::time::sleep(Duration::from_millis(3_100)).await;
+    tokio::time::sleep(Duration::from_millis(6_100)).await;
 
     issuer.come_back();
 
