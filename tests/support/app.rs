@@ -258,8 +258,8 @@ impl TestApp {
     }
 }
 
-/// How long the database may take where nobody hurts it.
-const PATIENCE: (&str, &str) = ("CHAT_DATABASE_TIMEOUT", "30s");
+/// How long the database may take where nobody hurts it: less than a test waits for anything.
+const PATIENCE: (&str, &str) = ("CHAT_DATABASE_TIMEOUT", "15s");
 
 /// The password of all accounts that tests register.
 pub const PASSWORD: &str = "correct horse battery staple";
