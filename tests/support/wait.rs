@@ -56,7 +56,7 @@ impl Stopwatch {
     }
 
     pub fn elapsed(&self) -> Duration {
-        lived() - self.0
+        lived().saturating_sub(self.0)
     }
 }
 
