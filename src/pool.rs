@@ -75,9 +75,11 @@ impl Pool {
             .test_before_acquire(false)
             .before_acquire(move |connection, state| {
                 let doubtful = state.idle_for > FRESH || known.since(state.idle_for);
+                let losses = known.clone();
                 Box::pin(async move {
                     if doubtful {
-                        timeout(MOMENT, connection.ping()).await.map_err(|_| Error::PoolTimedOut)??;
+                        let answer = timeout(MOMENT, connection.ping()).await.map_err(|_| Error::PoolTimedOut)?;
+                        answer.inspect_err(|error| losses.note(error))?;
                     }
                     Ok(true)
                 })
@@ -86,7 +88,7 @@ impl Pool {
             // How long was waited for a connection is told to `telemetry`, which counts it.
             .acquire_time_level(LevelFilter::Trace)
             .acquire_slow_level(LevelFilter::Off)
-            .acquire_timeout(settings.database_timeout.min(Duration::from_secs(3)))
+            .acquire_timeout(settings.database_timeout * 3 / 4)
             .connect_lazy_with(options);
         Self { connections, patience: settings.database_timeout, losses }
     }

@@ -27,10 +27,13 @@ async fn let_go(mut holder: PgConnection) {
     holder.close().await.unwrap();
 }
 
-/// Waits until so many statements of the server wait for a lock.
-async fn someone_waits(app: &TestApp, count: i64) {
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    eventually("a statement that waits for a lock", async || app.number(waiting).await >= count).await;
+/// Waits until a statement of the server with these words waits for a lock.
+async fn someone_waits(app: &TestApp, words: &str) {
+    let waiting = format!(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock' AND position('{words}' IN query) > 0"
+    );
+    eventually("a statement that waits for a lock", async || app.number(&waiting).await > 0).await;
 }
 
 /// Lets time pass where time itself is what matters: patience that runs out, a request that has come to wait.
@@ -38,12 +41,16 @@ async fn spend(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-/// Makes the commit of what changes this table wait at a gate, until whoever has closed it lets go.
+/// Makes the commit of what changes this table wait at a gate, until whoever has closed it lets go, and not only as long as the server would
+/// have it wait.
 async fn commits_wait_at_a_gate(app: &TestApp, table: &str) -> PgConnection {
     app.execute(&format!(
         "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END $$;
          CREATE CONSTRAINT TRIGGER wait AFTER INSERT OR UPDATE ON {table}
-             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait();"
+             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait();
+         CREATE FUNCTION be_patient() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             PERFORM set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true); RETURN NULL; END $$;
+         CREATE TRIGGER be_patient AFTER INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION be_patient();"
     ))
     .await;
     holding(app, "SELECT pg_advisory_xact_lock(1)").await
@@ -51,26 +58,10 @@ async fn commits_wait_at_a_gate(app: &TestApp, table: &str) -> PgConnection {
 
 /// Gives up a request whose commit waits at the gate, and opens that once the server may have noticed.
 async fn hang_up_at_the_gate<T>(app: &TestApp, request: JoinHandle<T>, gate: PgConnection) {
-    someone_waits(app, 1).await;
+    someone_waits(app, "").await;
     request.abort();
     spend(Duration::from_millis(300)).await;
     let_go(gate).await;
-}
-
-/// Makes what changes this table take its time, and then its commit: each so many seconds a row, which is less than a statement
-/// may take, and together more than somebody waits.
-async fn dawdle_with(app: &TestApp, table: &str, seconds: f32) {
-    app.execute(&format!(
-        "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END $$;
-         CREATE TRIGGER dawdle AFTER INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION dawdle();
-         CREATE CONSTRAINT TRIGGER dawdle_at_the_end AFTER INSERT OR UPDATE ON {table}
-             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION dawdle();"
-    ))
-    .await;
-}
-
-async fn dawdle_no_more(app: &TestApp) {
-    app.execute("DROP FUNCTION dawdle() CASCADE").await;
 }
 
 async fn is_online(asker: &TestUser, id: &str) -> bool {
@@ -83,7 +74,8 @@ async fn who_goes_while_being_let_in_does_not_stay_online() {
     let (alice, ghost) = (app.user("alice").await, app.user("ghost").await);
     let tables = holding(&app, "LOCK TABLE room_members IN ACCESS EXCLUSIVE MODE").await;
     let socket = ghost.dial().open().await.unwrap();
-    someone_waits(&app, 1).await;
+    // What reads their rooms, and not what the server looks for of its own accord.
+    someone_waits(&app, "SELECT room_id FROM room_members WHERE user_id BETWEEN").await;
 
     drop(socket);
     eventually("the end of the connection", async || app.logs().contains("a user disconnected")).await;
@@ -230,12 +222,12 @@ async fn a_join_that_was_committed_too_late_to_be_answered_is_complete_when_trie
     let (alice, bob) = (app.user("alice").await, app.user("bob").await);
     let room = alice.create_public_room("square").await;
     let (watcher, socket) = (alice.connect().await, bob.connect().await);
-    dawdle_with(&app, "room_members", 1.6).await;
+    let gate = commits_wait_at_a_gate(&app, "room_members").await;
     let first = socket.emit("chat:room:join", &json!(room)).await;
     assert_eq!(first["error"]["code"], "UNAVAILABLE", "{first}");
+    let_go(gate).await;
     let joined = "SELECT count(*) FROM room_members WHERE user_id = 'bob' AND state = 'joined' AND changed_seq > 0";
     eventually("the membership", async || app.number(joined).await == 1).await;
-    dawdle_no_more(&app).await;
 
     socket.emit_ok("chat:room:join", &json!(room)).await;
 
@@ -249,13 +241,12 @@ async fn a_room_that_was_committed_too_late_to_be_answered_is_heard_by_all_when_
     let app = TestApp::with(&[("CHAT_DATABASE_TIMEOUT", "3s")]).await;
     let (alice, bob) = (app.user("alice").await, app.user("bob").await);
     let (maker, other) = (alice.connect().await, bob.connect().await);
-    // Two members.
-    dawdle_with(&app, "room_members", 0.8).await;
+    let gate = commits_wait_at_a_gate(&app, "room_members").await;
     let room = json!({ "name": "den", "participants": ["bob"], "clientRoomId": "1" });
     let first = maker.emit("chat:room:create", &room).await;
     assert_eq!(first["error"]["code"], "UNAVAILABLE", "{first}");
+    let_go(gate).await;
     eventually("the room", async || app.number("SELECT count(*) FROM rooms WHERE name = 'den'").await == 1).await;
-    dawdle_no_more(&app).await;
 
     let made = maker.emit_ok("chat:room:create", &room).await;
 
@@ -275,7 +266,7 @@ async fn who_is_removed_while_waiting_to_invite_invites_nobody() {
         let alice = alice.clone();
         async move { alice.delete(&path).await }
     });
-    someone_waits(&app, 1).await;
+    someone_waits(&app, "").await;
     let path = format!("/rooms/{room}/members/twin");
     let invitation = tokio::spawn(async move { eve.put(&path, &json!({})).await });
     spend(Duration::from_millis(300)).await;

@@ -339,7 +339,7 @@ async fn every_wrong_payload_of_every_event_is_refused_once_in_ack_and_system_er
 
 #[tokio::test]
 async fn every_payload_before_authentication_is_auth_required() {
-    let app = TestApp::start().await;
+    let app = TestApp::with(&[("CHAT_AUTH_TIMEOUT", "10m")]).await;
     let (_, _, _, room, foreign) = scene(&app).await;
     let socket = app.dial().open().await.unwrap();
 

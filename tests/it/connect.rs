@@ -190,7 +190,7 @@ async fn who_joins_no_namespace_is_cut_after_the_connect_timeout() {
 
 #[tokio::test]
 async fn the_server_pings_and_keeps_who_answers() {
-    let app = TestApp::with(&[("CHAT_PING_INTERVAL", "100ms"), ("CHAT_PING_TIMEOUT", "3s")]).await;
+    let app = TestApp::with(&[("CHAT_PING_INTERVAL", "100ms"), ("CHAT_PING_TIMEOUT", "7s")]).await;
     let answering = app.user("alice").await.connect().await;
     let deaf = app.user("bob").await.connect().await;
 

@@ -142,7 +142,7 @@ fn dev_with_a_port_that_is_taken_is_one_clear_line() {
     let finished = ires_chat_in(directory.path(), &["dev"], &[("PORT", &port)]);
 
     assert!(matches!(finished.code, Some(1 | 69)), "{:?} {}", finished.code, finished.stderr);
-    let lines: Vec<_> = finished.stderr.lines().filter(|line| line.contains(&port)).collect();
+    let lines: Vec<_> = finished.stderr.lines().filter(|line| line.contains(&format!("port {port} "))).collect();
     assert_eq!(lines.len(), 1, "{}", finished.stderr);
     assert!(!postgres_runs(directory.path()));
 }

@@ -13,8 +13,8 @@ use crate::support::{Raw, Reply, TestApp, eventually};
 const HALF: &str = "GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: ";
 const WHOLE: &str = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// A busy machine may take this much longer than what was set.
-const SLACK: Duration = Duration::from_secs(5);
+/// A busy machine may take this much longer than what was set: that is still less than what would be without the setting, ten seconds.
+const SLACK: Duration = Duration::from_secs(7);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_half_requests_are_closed_in_time_while_others_are_served() {
@@ -60,12 +60,13 @@ async fn a_body_that_does_not_end_is_408_over_rest_and_polling() {
         assert!(lived > Duration::from_millis(1_900) && lived < Duration::from_secs(2) + SLACK, "{lived:?}");
     });
     join_all(stuck).await;
-    // Who takes time before the last byte, and comes in time, is served.
+    polling.settle().await;
+    // Who takes time before the last byte, and comes in time, is served: there is enough of it by default.
+    let app = TestApp::start().await;
     let mut raw = Raw::sending(&app, "POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{").await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     raw.send("}").await;
     assert!(raw.until_closed().await.0.contains("VALIDATION_ERROR"));
-    polling.settle().await;
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    TestApp, TestSocket, TestUser,
+    TestApp, TestSocket, TestUser, eventually,
     json::{assert_members, texts},
 };
 
@@ -156,10 +156,14 @@ async fn who_becomes_invisible_at_one_server_is_so_at_all() {
     let (_second, base) = app.second_server_with(&[("CHAT_PRESENCE_GRACE", "100ms")]);
     let (alice, bob) = (app.user("alice").await, app.user("bob").await);
     let (here, there) = (bob.connect().await, bob.at(&base).connect().await);
-    let (phone, desk) = (alice.connect().await, alice.at(&base).connect().await);
+    let desk = alice.at(&base).connect().await;
     for watcher in [&here, &there] {
         about(watcher, "status:online", "alice").await;
     }
+    // The first server knows of the desk now. Before it hides the phone, the second one must be able to know of that, too.
+    let phone = alice.connect().await;
+    let both = "SELECT count(*) FROM connections WHERE user_id = 'alice'";
+    eventually("the phone beside the desk", async || app.number(both).await == 2).await;
 
     alice.patch("/users/me/presence", &json!({ "invisible": true })).await.expect(200);
 

@@ -400,7 +400,8 @@ async fn p10_a_full_disk_is_told_and_loses_nothing_and_space_is_all_it_takes() {
 /// The same where no small disk can be had: as Postgres says it, though the disk is not full.
 #[tokio::test]
 async fn p10_a_database_that_says_disk_full_is_believed_until_it_takes_messages_again() {
-    let app = TestApp::start().await;
+    // The default: a message is tried as long as that, and then refused.
+    let app = TestApp::with(&[("CHAT_DATABASE_TIMEOUT", "4s")]).await;
     let fill = async || {
         let refusal = "
             CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS

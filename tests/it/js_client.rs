@@ -8,7 +8,7 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     sync::OnceLock,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use serde_json::Value;
@@ -18,6 +18,8 @@ use crate::support::{Finished, Running, TestApp, bound, npm, token};
 /// How many seeds are lived through unless it is said, and how many at the same time.
 const SEEDS: u64 = 4;
 const AT_ONCE: u64 = 4;
+/// A busy machine may take as long for one of them, which is told in the end.
+const LIMIT: Duration = Duration::from_mins(5);
 
 /// Where the client is ready to run, or `None` where that is not possible.
 fn installed() -> Option<&'static Path> {
@@ -88,7 +90,7 @@ fn live_through(app: &mut TestApp, directory: &Path, file: &Path, (first, seeds)
     let running = Running::start(node);
     let mut told = Vec::new();
     loop {
-        let line = running.expect_line("e2e ").pop().unwrap();
+        let line = running.expect_line_within(LIMIT, "e2e ").pop().unwrap();
         if line == "e2e done" {
             return told;
         } else if line == "e2e restart" {

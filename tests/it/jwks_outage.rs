@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::{Answer, Issuer, LIMIT, SigningKey, TestApp, code, eventually, issuer::AUTHORITY, within};
 
 async fn trusting(url: &str) -> TestApp {
-    TestApp::with(&[("CHAT_JWKS_URL", url), ("CHAT_AUTH_TIMEOUT", "3s")]).await
+    TestApp::with(&[("CHAT_JWKS_URL", url), ("CHAT_AUTH_TIMEOUT", "6s")]).await
 }
 
 #[tokio::test]
@@ -32,7 +32,7 @@ async fn while_the_issuer_is_away_known_keys_go_on_and_unknown_ones_are_worth_an
     let waiting = bob.dial().open().await.unwrap();
     assert_eq!(code(&waiting.expect("system:error").await), "UNAVAILABLE");
     // It is time itself that has to pass: longer than others may take to authenticate.
-    tokio::time::sleep(Duration::from_millis(3_100)).await;
+    tokio::time::sleep(Duration::from_millis(6_100)).await;
 
     issuer.come_back();
 
@@ -76,10 +76,15 @@ async fn bad_answers_of_the_issuer_open_no_door_and_hang_nothing() {
         Answer::Silence,
     ];
 
-    let tries = answers.into_iter().map(async |answer| {
+    // All are there before one is asked: nobody sends or reads anything here while a server starts.
+    let mut servers = Vec::new();
+    for answer in answers {
         let issuer = Issuer::with(&[]);
         issuer.answer(answer);
         let app = trusting(&issuer.url()).await;
+        servers.push((issuer, app));
+    }
+    let tries = servers.iter().map(async |(issuer, app)| {
         let alice = app.holder("alice", key.token_of("alice"));
         let refused = within(LIMIT, "an answer", alice.get("/users/me")).await;
         assert_eq!(refused.refused(503), "UNAVAILABLE");

@@ -20,22 +20,37 @@ async fn log_in(app: &TestApp, username: &str, forwarded: &[&str]) -> Reply {
     Reply::of(forwarded.iter().fold(request, |request, line| request.header("X-Forwarded-For", *line))).await
 }
 
+/// What is refused in the end, when so many were heard and no more than may be: one more each twelve seconds, where a busy machine takes
+/// so long.
+async fn refusal(begun: Instant, heard: &mut u64, attempt: impl AsyncFn() -> Reply) -> Reply {
+    loop {
+        let reply = attempt().await;
+        if reply.status == 429 {
+            return reply;
+        }
+        *heard += 1;
+        assert!(*heard <= 5 + begun.elapsed().as_secs() / 12, "{heard} were heard: {}", reply.text);
+    }
+}
+
 #[tokio::test]
 async fn an_address_logs_in_and_registers_five_times_a_minute() {
     let app = limited(&[]).await;
+    let (begun, mut heard) = (Instant::now(), 5);
     app.register("alice").await;
     for _ in 0..2 {
         app.log_in("alice").await;
         assert_eq!(log_in(&app, "nobody", &[]).await.refused(401), "INVALID_CREDENTIALS");
     }
 
-    let refused = log_in(&app, "alice", &[]).await;
+    let refused = refusal(begun, &mut heard, async || log_in(&app, "alice", &[]).await).await;
 
     assert_eq!(refused.refused(429), "RATE_LIMITED");
     let seconds: u64 = refused.header("retry-after").parse().unwrap();
     assert!((1..=12).contains(&seconds), "{seconds}");
     assert_eq!(refused.header("ratelimit-policy"), "\"login\";q=5;w=60");
-    let registration = app.post("/api/v1/auth/register", &json!({ "username": "bob", "password": PASSWORD })).await;
+    let account = json!({ "username": "bob", "password": PASSWORD });
+    let registration = refusal(begun, &mut heard, async || app.post("/api/v1/auth/register", &account).await).await;
     assert_eq!(registration.refused(429), "RATE_LIMITED");
     // Who has a token is not asked for an address.
     app.user("carol").await.connect().await;

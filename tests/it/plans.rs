@@ -68,6 +68,7 @@ async fn plans_made_on_an_empty_database_read_no_table_or_index_as_a_whole_when_
     .await;
     let written = "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'last_seen'";
     eventually("statistics of the writes", async || app.number(written).await >= ROWS).await;
+    app.writers_are_gone().await;
     let read = "SELECT relname::text, seq_tup_read FROM pg_stat_user_tables WHERE relname <> '_sqlx_migrations'
         UNION ALL SELECT indexrelname::text, idx_tup_read FROM pg_stat_user_indexes ORDER BY 1";
     let before = app.rows(read).await;
@@ -81,6 +82,7 @@ async fn plans_made_on_an_empty_database_read_no_table_or_index_as_a_whole_when_
     app.stop();
     let used = "SELECT coalesce(sum(idx_scan), 0)::bigint FROM pg_stat_user_tables WHERE relname = 'messages'";
     eventually("statistics of the reads", async || app.number(used).await > 20).await;
+    app.writers_are_gone().await;
     let mut scanned = Vec::new();
     for (before, after) in before.iter().zip(&app.rows(read).await) {
         let rows = after.get::<i64, _>(1) - before.get::<i64, _>(1);

@@ -131,7 +131,7 @@ async fn an_edited_text_is_found_by_its_new_words_and_not_by_the_old() {
         eventually("the new words", async || contents(&alice, "giraffe", "").await == ["the giraffe sleeps"]).await;
         assert_eq!(contents(&alice, "sleeps", "").await, ["the giraffe sleeps"]);
         eventually("the end of the old words", async || lists_with(&app, "zeb").await == 0).await;
-        assert_eq!(lists_with(&app, "gir").await, i64::from(is_in_index));
+        eventually("the new ones", async || lists_with(&app, "gir").await == i64::from(is_in_index)).await;
     }
 }
 
@@ -193,6 +193,9 @@ async fn authors_and_times_narrow_a_search() {
         let room = alice.create_room_with("den", &[&bob]).await;
         let mut times = Vec::new();
         for number in 0..8 {
+            // Each has its own millisecond.
+            let before = chrono::Utc::now().timestamp_millis();
+            eventually("the next millisecond", async || chrono::Utc::now().timestamp_millis() > before).await;
             let user = if number % 2 == 0 { &alice } else { &bob };
             times.push(text(&user.say(&room, &format!("word {number}")).await["createdAt"]).to_owned());
         }
@@ -206,9 +209,6 @@ async fn authors_and_times_narrow_a_search() {
             let of = async |rest: &str| contents(&alice, "word", &format!("{room}{rest}")).await;
             assert_eq!(of("&from=bob").await, ["word 7", "word 5", "word 3", "word 1"]);
             assert_eq!(of("&from=nobody").await, Vec::<String>::new());
-            let mut distinct = times.clone();
-            distinct.dedup();
-            assert_eq!(distinct.len(), times.len(), "each has its own millisecond");
             assert_eq!(of(&format!("&before={}", times[2])).await, ["word 1", "word 0"]);
             assert_eq!(of(&format!("&after={}", times[6])).await, ["word 7", "word 6"]);
             assert_eq!(of(&format!("&after={}&before={}&from=alice&limit=1", times[1], times[6])).await, ["word 4", "word 2"]);
@@ -257,7 +257,7 @@ async fn how_far_the_index_is_behind_is_told_where_readiness_is() {
     let behind = async || app.get("/readyz").await.expect(200)["search"].clone();
     eventually("the first look at all rooms", async || behind().await != Value::Null).await;
     // Somebody else holds the room's index.
-    app.execute(&format!("INSERT INTO search_rooms (room_id) VALUES ('{room}')")).await;
+    app.execute(&format!("INSERT INTO search_rooms (room_id) VALUES ('{room}') ON CONFLICT DO NOTHING")).await;
     let mut holder = app.sql().await;
     sqlx::raw_sql("BEGIN; SELECT * FROM search_rooms FOR UPDATE").execute(&mut holder).await.unwrap();
 

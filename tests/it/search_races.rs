@@ -17,7 +17,7 @@ async fn the_worker_catches_up_by_itself_after_the_server_was_killed() {
     let mut app = TestApp::with(BLOCKS).await;
     let alice = app.user("alice").await;
     let room = alice.create_room("den").await;
-    app.execute(&format!("INSERT INTO search_rooms (room_id) VALUES ('{room}')")).await;
+    app.execute(&format!("INSERT INTO search_rooms (room_id) VALUES ('{room}') ON CONFLICT DO NOTHING")).await;
     let mut holder = app.sql().await;
     sqlx::raw_sql("BEGIN; SELECT * FROM search_rooms FOR UPDATE").execute(&mut holder).await.unwrap();
     let socket = alice.connect().await;

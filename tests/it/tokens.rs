@@ -1,5 +1,6 @@
 //! The token of a live socket: warned before its end, renewed in band, cut after the grace. Contract section 3.
 
+use chrono::{DateTime, TimeDelta};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -26,14 +27,14 @@ async fn revoke(session: &Value, by: &TestUser) {
 #[tokio::test]
 async fn each_token_has_its_notice_and_the_socket_is_cut_after_the_last_ones_grace() {
     let app = TestApp::with(&[("CHAT_TOKEN_EXPIRING_NOTICE", "60s"), ("CHAT_TOKEN_GRACE", "200ms")]).await;
-    let socket = holder(&app, "first", 6).connect().await;
+    let socket = holder(&app, "first", 10).connect().await;
     let first = socket.expect_notification("auth.expiring").await;
-    assert!((0..=6_000).contains(&int(&first["data"]["inMs"])), "{first}");
+    assert!((0..=10_000).contains(&int(&first["data"]["inMs"])), "{first}");
 
-    let renewed = renew(&socket, &holder(&app, "second", 8)).await;
+    let renewed = renew(&socket, &holder(&app, "second", 12)).await;
 
     let second = socket.expect_notification("auth.expiring").await;
-    assert!((0..=8_000).contains(&int(&second["data"]["inMs"])), "{second}");
+    assert!((0..=12_000).contains(&int(&second["data"]["inMs"])), "{second}");
     assert_eq!(second["data"]["tokenExpiresAt"], renewed["tokenExpiresAt"]);
     assert!(text(&second["data"]["tokenExpiresAt"]) > text(&first["data"]["tokenExpiresAt"]));
     let cut = socket.expect("system:error").await;
@@ -47,18 +48,18 @@ async fn each_token_has_its_notice_and_the_socket_is_cut_after_the_last_ones_gra
 async fn the_notice_comes_when_the_settings_say_and_not_before() {
     let app = TestApp::with(&[("CHAT_TOKEN_EXPIRING_NOTICE", "2s")]).await;
     let socket = holder(&app, "one", 8).connect().await;
-    socket.settle().await;
-    assert_eq!(socket.seen("system:notification").len(), 1, "session.ready alone");
 
     let notice = socket.expect_notification("auth.expiring").await;
 
     assert!((0..=2_000).contains(&int(&notice["data"]["inMs"])), "{notice}");
+    let [ends, told] = [&notice["data"]["tokenExpiresAt"], &notice["timestamp"]].map(|time| DateTime::parse_from_rfc3339(text(time)).unwrap());
+    assert!(ends - told <= TimeDelta::seconds(2), "{notice}");
 }
 
 #[tokio::test]
 async fn a_token_that_ends_earlier_shortens_nothing() {
     let app = TestApp::with(&[("CHAT_TOKEN_GRACE", "0s")]).await;
-    let (long, short) = (holder(&app, "long", 3600), holder(&app, "short", 6));
+    let (long, short) = (holder(&app, "long", 3600), holder(&app, "short", 10));
     let (socket, other) = (long.connect().await, short.connect().await);
 
     let renewed = renew(&socket, &short).await;
@@ -168,7 +169,7 @@ async fn a_token_that_is_no_good_renews_nothing_and_ends_nothing() {
 /// Our own access tokens are renewed by refreshing: the session stays the same.
 #[tokio::test]
 async fn a_refreshed_token_of_our_own_renews_the_socket_within_its_session() {
-    let app = TestApp::with(&[("CHAT_ACCESS_TOKEN_TTL", "7s"), ("CHAT_TOKEN_GRACE", "100ms")]).await;
+    let app = TestApp::with(&[("CHAT_ACCESS_TOKEN_TTL", "10s"), ("CHAT_TOKEN_GRACE", "100ms")]).await;
     let alice = app.register("alice").await;
     let (socket, forgotten) = (alice.connect().await, alice.connect().await);
     socket.expect_notification("auth.expiring").await;

@@ -59,7 +59,7 @@ async fn typing_expires_by_itself() {
 /// Two indicators, the first one renewed: the other one ends first.
 #[tokio::test]
 async fn typing_that_is_renewed_does_not_expire() {
-    let app = TestApp::with(&[("CHAT_TYPING_TTL", "4s")]).await;
+    let app = TestApp::with(&[("CHAT_TYPING_TTL", "7s")]).await;
     let (alice, bob, room) = den(&app).await;
     let second = app.user("carol").await;
     app.user("alice").await.put(&format!("/rooms/{room}/members/carol"), &json!({})).await.expect(200);

@@ -18,7 +18,7 @@ use super::{
     database::Database,
     process::{Running, Server, UNSET},
     token,
-    wait::within,
+    wait::{eventually, within},
 };
 
 pub struct TestApp {
@@ -35,9 +35,12 @@ impl TestApp {
         Self::with(&[]).await
     }
 
-    /// A server with further settings, which win over the shared ones.
+    /// A server with further settings, which win over the shared ones. Nothing is refused because a busy machine's database takes its
+    /// time, unless a test is about that.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
-        Self::on(Database::migrated().await, settings)
+        let is_patient = settings.iter().all(|(name, _)| *name != PATIENCE.0);
+        let patience = if is_patient { &[PATIENCE][..] } else { &[] };
+        Self::on(Database::migrated().await, &[patience, settings].concat())
     }
 
     /// A server on a cluster that this test alone uses (and may stop, kill or freeze).
@@ -214,6 +217,9 @@ impl TestApp {
             ("RUST_LOG", "warn"),
             ("CHAT_LIMITS", "off"),
         ];
+        // As patient as the first one.
+        let patience = self.environment.iter().filter(|(name, _)| name == PATIENCE.0 && settings.iter().all(|(other, _)| other != name));
+        environment.extend(patience.map(|(name, value)| (name.as_str(), value.as_str())));
         environment.extend_from_slice(settings);
         let server = Running::ires_chat(Path::new(env!("CARGO_TARGET_TMPDIR")), &["serve"], &environment);
         let said = server.expect_line("ires-chat listens on ");
@@ -236,11 +242,24 @@ impl TestApp {
         sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut self.sql().await).await.unwrap()
     }
 
+    /// Waits until nobody is connected to the database but the server, while it runs: what others did is in the statistics then.
+    pub async fn writers_are_gone(&self) {
+        let server = if self.server.is_some() { "AND application_name NOT LIKE 'ires-chat%'" } else { "" };
+        let others = format!(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid() {server}"
+        );
+        eventually("the end of other connections", async || self.number(&others).await == 0).await;
+    }
+
     /// The one number that the query gives.
     pub async fn number(&self, sql: &str) -> i64 {
         sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut self.sql().await).await.unwrap()
     }
 }
+
+/// How long the database may take where nobody hurts it: less than a test waits for anything.
+const PATIENCE: (&str, &str) = ("CHAT_DATABASE_TIMEOUT", "15s");
 
 /// The password of all accounts that tests register.
 pub const PASSWORD: &str = "correct horse battery staple";

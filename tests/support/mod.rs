@@ -50,4 +50,4 @@ pub use raw::Raw;
 pub use reply::Reply;
 pub use socket::TestSocket;
 pub use user::TestUser;
-pub use wait::{LIMIT, SLACK, eventually, eventually_within, takes_less_than, within};
+pub use wait::{LIMIT, SLACK, Stopwatch, eventually, eventually_within, takes_less_than, within};

@@ -140,9 +140,14 @@ impl Running {
 
     /// Waits for a line of its output that contains the words, and gives all lines up to it.
     pub fn expect_line(&self, words: &str) -> Vec<String> {
+        self.expect_line_within(START_LIMIT, words)
+    }
+
+    /// Like [`Self::expect_line`], of a program that has more to do before it says anything.
+    pub fn expect_line_within(&self, limit: Duration, words: &str) -> Vec<String> {
         let begun = Instant::now();
         let mut lines = Vec::new();
-        while let Ok(line) = self.lines.recv_timeout(START_LIMIT.saturating_sub(begun.elapsed())) {
+        while let Ok(line) = self.lines.recv_timeout(limit.saturating_sub(begun.elapsed())) {
             let found = line.contains(words);
             lines.push(line);
             if found {

@@ -18,7 +18,9 @@ pub struct Raw {
 impl Raw {
     pub async fn open(app: &TestApp) -> Self {
         let address = app.base().strip_prefix("http://").unwrap();
-        Self { stream: TcpStream::connect(address).await.unwrap(), opened: Instant::now() }
+        // The server may know of it before we do.
+        let opened = Instant::now();
+        Self { stream: TcpStream::connect(address).await.unwrap(), opened }
     }
 
     /// A connection on which this was sent already.
