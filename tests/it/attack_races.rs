@@ -147,7 +147,7 @@ async fn who_comes_in_while_being_removed_hears_nothing_more_of_the_room() {
     let room = alice.create_room_with("den", &[&bob]).await;
     let gate = commits_wait_at_a_gate(&app, "room_members").await;
     let removal = tokio::spawn(alice.request(reqwest::Method::DELETE, &format!("/rooms/{room}/members/bob")).send());
-    someone_waits(&app, 1).await;
+    someone_waits(&app, "").await;
     let socket = bob.connect().await;
     let rooms = socket.ready["rooms"].as_array().unwrap();
     assert!(rooms.iter().any(|one| one["id"] == room), "it is not committed yet");
@@ -161,13 +161,14 @@ async fn who_comes_in_while_being_removed_hears_nothing_more_of_the_room() {
 
 #[tokio::test]
 async fn a_log_out_that_was_committed_too_late_to_be_answered_ends_the_socket_all_the_same() {
-    let app = TestApp::with(&[("CHAT_DATABASE_TIMEOUT", "6s")]).await;
+    let app = TestApp::with(&[("CHAT_DATABASE_TIMEOUT", "3s")]).await;
     let socket = app.user("alice").await.connect().await;
-    dawdle_with(&app, "sessions", 3.1).await;
+    let gate = commits_wait_at_a_gate(&app, "sessions").await;
 
     let first = socket.emit("auth:logout", &json!({})).await;
 
     assert_eq!(first["error"]["code"], "UNAVAILABLE", "{first}");
+    let_go(gate).await;
     let revoked = "SELECT count(*) FROM sessions WHERE revoked_at IS NOT NULL";
     eventually("the revocation", async || app.number(revoked).await == 1).await;
     socket.disconnected().await;
@@ -179,7 +180,13 @@ async fn who_logs_in_again_while_the_first_log_in_is_still_under_way_is_let_in_o
     let (alice, bob, carol) = (app.user("alice").await, app.stranger("bob"), app.stranger("carol"));
     let socket = app.dial().open().await.unwrap();
     // Two seconds for whoever comes for the first time, one after the other: bob waits for carol.
-    dawdle_with(&app, "sessions", 1.0).await;
+    app.execute(
+        "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$;
+         CREATE TRIGGER dawdle AFTER INSERT OR UPDATE ON sessions FOR EACH ROW EXECUTE FUNCTION dawdle();
+         CREATE CONSTRAINT TRIGGER dawdle_at_the_end AFTER INSERT OR UPDATE ON sessions
+             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION dawdle();",
+    )
+    .await;
     let coming = tokio::spawn(async move { carol.get("/users/me").await });
     let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
     eventually("carol's coming", async || app.number(sleeping).await == 1).await;
@@ -189,9 +196,9 @@ async fn who_logs_in_again_while_the_first_log_in_is_still_under_way_is_let_in_o
         socket.emit("auth:login", &login).await;
     }
     coming.await.unwrap();
-    dawdle_no_more(&app).await;
+    app.execute("DROP FUNCTION dawdle() CASCADE").await;
 
-    socket.emit_ok("auth:login", &login).await;
+    eventually("an answered log-in", async || socket.emit("auth:login", &login).await["ok"] == true).await;
 
     alice.create_room_with("den", &[&bob]).await;
     socket.expect("chat:room:created").await;
@@ -207,7 +214,7 @@ async fn who_comes_with_a_token_that_ends_soon_is_shown_everything_before_being_
     alice.get("/users/me").await.expect(200);
     let tables = holding(&app, "LOCK TABLE room_members IN ACCESS EXCLUSIVE MODE").await;
     let socket = alice.dial().open().await.unwrap();
-    someone_waits(&app, 1).await;
+    someone_waits(&app, "room_members").await;
     // Long enough for the server to look after its sockets.
     spend(SECOND).await;
     let_go(tables).await;
