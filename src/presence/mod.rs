@@ -329,14 +329,15 @@ pub async fn of_room(app: &App, user: &UserId, room: &RoomRef) -> Result<RoomPre
     let seat = rooms::find(app, user, room).await?;
     seat.membership()?;
     let (room_id, most) = (seat.room.id, app.settings.chat.quiet_room_size);
-    let online_count =
-        rooms::members::store::count_among(&app.db, &[room_id.0], &app.presence.everybody()).await?.pop().map_or(0, |(_, count)| count);
-    let items = if seat.room.member_count <= most {
+    let (items, online_count) = if seat.room.member_count <= most {
         let members = rooms::members::store::members(&app.db, &[room_id.0], "", i64::from(most)).await?;
         let ids: Vec<String> = members.into_iter().map(|(_, member)| member.user.id.as_str().to_owned()).collect();
-        of(app, &ids).await?
+        let items = of(app, &ids).await?;
+        let online = items.iter().filter(|status| status.is_online).count();
+        (items, i64::try_from(online).unwrap_or(i64::MAX))
     } else {
-        Vec::new()
+        let counts = rooms::members::store::count_among(&app.db, &[room_id.0], &app.presence.everybody()).await?;
+        (Vec::new(), counts.first().map_or(0, |(_, count)| *count))
     };
     Ok(RoomPresence { room_id, items, online_count, member_count: seat.room.member_count })
 }
