@@ -17,7 +17,7 @@ const UNHURRIED: (&str, &str) = ("CHAT_DATABASE_TIMEOUT", "1m");
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_servers_that_write_to_the_same_rooms_at_full_speed_fail_nobody() {
     let app = TestApp::with(&[("RUST_LOG", "warn"), UNHURRIED]).await;
-    let (_second, other) = app.second_server_with(&[UNHURRIED]);
+    let (_second, other) = app.second_server();
     let mut users = Vec::new();
     for number in 0..8 {
         users.push(app.user(&format!("u{number}")).await);
@@ -57,7 +57,7 @@ async fn two_servers_that_write_to_the_same_rooms_at_full_speed_fail_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn comings_goings_and_messages_at_two_servers_take_every_number_once() {
     let app = TestApp::with(&[("RUST_LOG", "warn"), UNHURRIED]).await;
-    let (_second, other) = app.second_server_with(&[UNHURRIED]);
+    let (_second, other) = app.second_server();
     let alice = app.user("alice").await;
     let room = alice.create_public_room("square").await;
     let (here, there) = (alice.connect().await, alice.at(&other).connect().await);

@@ -16,7 +16,7 @@ use ires_chat::embedded::{Cluster, Error, Options};
 use rustix::process::{Pid, Signal, geteuid, getpgid};
 use sqlx::{Connection, Executor, PgConnection, Row};
 
-use crate::support::cluster::{self, TempDir, signal};
+use crate::support::cluster::{self, TempDir, runs, signal};
 
 /// Set for the child process of a test: where its cluster is.
 const CHILD_DIR: &str = "IRES_CHAT_TEST_CHILD_DIR";
@@ -359,11 +359,6 @@ fn answer_in(lines: &mut impl Iterator<Item = std::io::Result<String>>) -> Strin
 fn kill(child: &mut Child) {
     child.kill().unwrap();
     child.wait().unwrap();
-}
-
-/// Whether the process exists and is no zombie.
-fn runs(pid: u32) -> bool {
-    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|command| !command.is_empty())
 }
 
 fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {

@@ -420,9 +420,8 @@ async fn p3_two_servers_that_write_to_20_rooms_fail_nobody_and_keep_every_order(
     const SENDERS: usize = 8;
     const ROUNDS: usize = 15;
     // Nobody is refused for the time that a slow machine takes; servers that wait for one another are, all the same, by Postgres.
-    let unhurried = ("CHAT_DATABASE_TIMEOUT", "1m");
-    let app = TestApp::with(&[("RUST_LOG", "warn"), unhurried]).await;
-    let (_second, other) = app.second_server_with(&[unhurried]);
+    let app = TestApp::with(&[("RUST_LOG", "warn"), ("CHAT_DATABASE_TIMEOUT", "1m")]).await;
+    let (_second, other) = app.second_server();
     let at = |user: &TestUser, server: usize| user.at([app.base(), &other][server]);
     let mut users = Vec::new();
     for number in 0..SENDERS {

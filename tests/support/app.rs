@@ -38,9 +38,7 @@ impl TestApp {
     /// A server with further settings, which win over the shared ones. Nothing is refused because a busy machine's database takes its
     /// time, unless a test is about that.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
-        let is_patient = settings.iter().all(|(name, _)| *name != PATIENCE.0);
-        let patience = if is_patient { &[PATIENCE][..] } else { &[] };
-        Self::on(Database::migrated().await, &[patience, settings].concat())
+        Self::on(Database::migrated().await, &[&[PATIENCE], settings].concat())
     }
 
     /// A server on a cluster that this test alone uses (and may stop, kill or freeze).
@@ -217,8 +215,8 @@ impl TestApp {
             ("RUST_LOG", "warn"),
             ("CHAT_LIMITS", "off"),
         ];
-        // As patient as the first one.
-        let patience = self.environment.iter().filter(|(name, _)| name == PATIENCE.0 && settings.iter().all(|(other, _)| other != name));
+        // As patient as the first one, unless it is told otherwise: what is said last counts.
+        let patience = self.environment.iter().filter(|(name, _)| name == PATIENCE.0);
         environment.extend(patience.map(|(name, value)| (name.as_str(), value.as_str())));
         environment.extend_from_slice(settings);
         let server = Running::ires_chat(Path::new(env!("CARGO_TARGET_TMPDIR")), &["serve"], &environment);

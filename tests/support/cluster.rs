@@ -163,7 +163,7 @@ impl Server {
             signal(*child, Signal::CONT); // A frozen one notices nothing.
         }
         let begun = Instant::now();
-        while self.cluster().postmaster_pid().is_some() || children.iter().any(|child| lives(*child)) {
+        while self.cluster().postmaster_pid().is_some() || children.iter().any(|child| runs(*child)) {
             assert!(begun.elapsed() < LIMIT, "what is left of Postgres does not end");
             sleep(Duration::from_millis(1));
         }
@@ -248,10 +248,9 @@ fn children_of(parent: u32) -> Vec<u32> {
     children.split_whitespace().map(|pid| pid.parse().expect("a process id")).collect()
 }
 
-/// Whether there is such a process, and not only what is left of one that has ended.
-fn lives(pid: u32) -> bool {
-    let command = fs::read(format!("/proc/{pid}/cmdline"));
-    command.is_ok_and(|command| !command.is_empty())
+/// Whether the process exists and is no zombie.
+pub fn runs(pid: u32) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|command| !command.is_empty())
 }
 
 /// Sends a signal; a process that is gone already is no error.
